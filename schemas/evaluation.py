@@ -1,0 +1,100 @@
+"""Evaluations and verdicts: what the ledger says about a candidate."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from schemas.agreement import Task
+from schemas.base import Digest, Ident, Moment, Record
+
+
+class Counts(Record):
+    """What became of every row that was due, and nothing else: the law of counts."""
+
+    rows_in: int = 0
+    scored: int = 0
+    awaiting_label: int = 0
+    unlabelled: int = 0
+    abstained: int = 0
+    failed: int = 0
+    refused: int = 0
+
+    def hold(self) -> bool:
+        """Whether every row that came in is accounted for, once."""
+        parts = self.scored + self.awaiting_label + self.unlabelled
+        return self.rows_in == parts + self.abstained + self.failed + self.refused
+
+
+class Audit(Record):
+    """What the ledger says about its own wholeness."""
+
+    frames: int = 0
+    frames_refused: int = 0
+    #: Outcomes that were written again, and skipped.
+    duplicates: int = 0
+    #: Outcomes that arrived before one that is still missing.
+    gaps: int = 0
+    #: Labels that came after the deadline of the rows they are for.
+    labels_late: int = 0
+    #: Rows whose label was changed after it had counted.
+    corrected: int = 0
+    failed_by_kind: dict[str, int] = {}
+
+
+class Evaluation(Record):
+    """Scores of one subject of a pairing at one position of the ledger."""
+
+    kind: Literal["evaluation"] = "evaluation"
+    pairing: Ident
+    plant: Ident
+    startup: Ident
+    #: The candidate, or the baseline.
+    candidate: str
+    baseline: bool
+    task: Task
+    #: Where the ledger stood, and the hash chain of the entries counted so far.
+    ledger_partition: int
+    ledger_offset: int
+    chain: Digest
+    at: Moment
+    final: bool
+    counts: Counts
+    audit: Audit
+    #: Confusion by `actual/predicted` class names; empty in regression.
+    confusion: dict[str, int] = {}
+    metrics: dict[str, float]
+    #: How the candidate's code was held, such as `bubblewrap`.
+    sandbox: str
+    simulated: bool = False
+
+
+class Outcome(StrEnum):
+    """What the agreement's rule gives at the close."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    EQUIVALENT = "equivalent"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Verdict(Record):
+    """The end of a candidate's proof: the agreement's rule applied to the final evaluation."""
+
+    kind: Literal["verdict"] = "verdict"
+    pairing: Ident
+    plant: Ident
+    startup: Ident
+    candidate: str
+    verdict: Outcome
+    #: The rule in words, such as `f1 at least 0.7 over at least 500 rows`.
+    rule: str
+    value: float | None
+    threshold: float
+    #: `none`: a threshold met in this trial, without a statistical guarantee.
+    guarantee: Literal["none"] = "none"
+    reason: str
+    evaluation: Evaluation
+    agreement_digest: Digest
+    #: Whether folding the range again from its start gave the same bytes.
+    recomputed_equal: bool
