@@ -132,7 +132,9 @@ class Agreement(Record):
 
     def _check_classes(self) -> None:
         if self.task is Task.ANOMALY and len(self.classes) != 2:
-            raise ValueError("an anomaly task has two classes: the normal one first, the anomalous one second")
+            raise ValueError(
+                "an anomaly task has two classes: the normal one first, the anomalous one second"
+            )
         if self.task is Task.CLASSIFICATION and not 2 <= len(set(self.classes)) == len(self.classes):
             raise ValueError("a classification task lists two or more different classes")
         if self.task is Task.REGRESSION and self.classes:

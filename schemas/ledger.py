@@ -142,4 +142,6 @@ PlainEntry = Annotated[
     Started | Ended | Covered | Label | Watermark | Tick | Closed, Field(discriminator="kind")
 ]
 
-PLAIN_ENTRY: TypeAdapter[Started | Ended | Covered | Label | Watermark | Tick | Closed] = TypeAdapter(PlainEntry)
+PLAIN_ENTRY: TypeAdapter[Started | Ended | Covered | Label | Watermark | Tick | Closed] = TypeAdapter(
+    PlainEntry
+)

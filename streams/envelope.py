@@ -55,7 +55,9 @@ class RawRecord:
         return f"{self.topic}:{self.partition}:{self.offset}"
 
 
-def headers(kind: str, *, source: str, ident: str, content: str = JSON, at: datetime | None = None) -> Headers:
+def headers(
+    kind: str, *, source: str, ident: str, content: str = JSON, at: datetime | None = None
+) -> Headers:
     """The attributes of one message.
 
     Args:

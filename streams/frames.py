@@ -101,7 +101,9 @@ def decode_frame(record: RawRecord, *, tags: Sequence[str] | None = None) -> Fra
         tags: the plant's tags; a column that is none of them is refused. None skips that check.
     """
     if record.value is None or not record.key:
-        return Rejected(reason="not_readable", detail="the message needs the asset as its key and rows as its value")
+        return Rejected(
+            reason="not_readable", detail="the message needs the asset as its key and rows as its value"
+        )
     try:
         asset = record.key.decode()
     except UnicodeDecodeError:
@@ -135,10 +137,14 @@ def read_arrow(value: bytes) -> pa.RecordBatch | Rejected:
                 )
             batch = reader.read_next_batch()
             if batch.nbytes > OPEN_BYTES or batch.num_rows > MAX_ROWS:
-                return Rejected(reason="too_large", detail="the frame opens to too many rows; send fewer rows a frame")
+                return Rejected(
+                    reason="too_large", detail="the frame opens to too many rows; send fewer rows a frame"
+                )
             batch.validate(full=True)
             if next(iter(reader), None) is not None:
-                return Rejected(reason="not_readable", detail="a frame is one Arrow stream with one record batch")
+                return Rejected(
+                    reason="not_readable", detail="a frame is one Arrow stream with one record batch"
+                )
     except (pa.ArrowException, StopIteration, OSError, ValueError, MemoryError, TypeError) as error:
         return Rejected(reason="not_readable", detail=f"no Arrow stream of one record batch: {_short(error)}")
     return batch
@@ -168,7 +174,9 @@ def _read_json(value: bytes) -> pa.RecordBatch | Rejected:
         rows = _ROWS.validate_python(data if isinstance(data, list) else [data])
     except (ValueError, RecursionError) as error:
         detail = first_problem(error) if isinstance(error, ValidationError) else _short(error)
-        return Rejected(reason="not_readable", detail=f'JSON rows look like {{"ts": …, "values": {{…}}}}: {detail}')
+        return Rejected(
+            reason="not_readable", detail=f'JSON rows look like {{"ts": …, "values": {{…}}}}: {detail}'
+        )
     return _batch_of(rows)
 
 
@@ -185,7 +193,9 @@ def _batch_of(rows: Iterable[JsonRow]) -> pa.RecordBatch | Rejected:
         return Rejected(reason="no_rows", detail="the list of rows is empty")
     names = sorted({name for row in listed for name in row.values})
     columns = {TS: pa.array([micros(row.ts) for row in listed], type=pa.int64()).cast(TS_TYPE)}
-    columns.update({name: pa.array([row.values.get(name) for row in listed], type=pa.float64()) for name in names})
+    columns.update(
+        {name: pa.array([row.values.get(name) for row in listed], type=pa.float64()) for name in names}
+    )
     return pa.RecordBatch.from_pydict(columns)
 
 
@@ -197,7 +207,9 @@ def _check(batch: pa.RecordBatch, tags: Sequence[str] | None) -> Rejected | None
         return Rejected(reason="wrong_column", detail="the column `ts` is missing", rows=batch.num_rows)
     if batch.schema.field(TS).type != TS_TYPE:
         found = batch.schema.field(TS).type
-        return Rejected(reason="wrong_type", detail=f"`ts` is {found}; send timestamp[us, UTC]", rows=batch.num_rows)
+        return Rejected(
+            reason="wrong_type", detail=f"`ts` is {found}; send timestamp[us, UTC]", rows=batch.num_rows
+        )
     if batch.num_rows == 0:
         return Rejected(reason="no_rows", detail="the frame has no rows")
     if batch.column(names.index(TS)).null_count:
@@ -218,7 +230,9 @@ def select(frame: Frame, inputs: Sequence[str]) -> bytes | Rejected:
     names = frame.batch.schema.names
     missing = [name for name in inputs if name not in names]
     if missing:
-        return Rejected(reason="wrong_column", detail=f"the frame has no {', '.join(missing)}", rows=frame.rows)
+        return Rejected(
+            reason="wrong_column", detail=f"the frame has no {', '.join(missing)}", rows=frame.rows
+        )
     wanted = [TS, *inputs]
     numeric = [pa.types.is_float64(frame.batch.schema.field(name).type) for name in inputs]
     if frame.raw is not None and names == wanted and all(numeric):
@@ -226,7 +240,13 @@ def select(frame: Frame, inputs: Sequence[str]) -> bytes | Rejected:
     columns = {TS: frame.batch.column(names.index(TS))}
     for name in inputs:
         column = frame.batch.column(names.index(name))
-        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type)):
-            return Rejected(reason="wrong_type", detail=f"{name!r} is {column.type}, not a number", rows=frame.rows)
+        if not (
+            pa.types.is_integer(column.type)
+            or pa.types.is_floating(column.type)
+            or pa.types.is_boolean(column.type)
+        ):
+            return Rejected(
+                reason="wrong_type", detail=f"{name!r} is {column.type}, not a number", rows=frame.rows
+            )
         columns[name] = column.cast(pa.float64())
     return encode_batch(pa.RecordBatch.from_pydict(columns))

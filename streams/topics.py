@@ -65,7 +65,9 @@ def rejected(plant: str) -> str:
     return f"fp.rejected.{plant}"
 
 
-def _spec(name: str, partitions: int, *, days: int | None, compacted: bool = False, append: bool = False) -> TopicSpec:
+def _spec(
+    name: str, partitions: int, *, days: int | None, compacted: bool = False, append: bool = False
+) -> TopicSpec:
     config = {
         "cleanup.policy": "compact" if compacted else "delete",
         "retention.ms": "-1" if days is None else str(days * DAY_MS),

@@ -1,0 +1,185 @@
+"""The fold of the ledger: a pairing's state after each entry, deterministic, without a clock of its own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from schemas.ledger import Closed, Covered, Ended, Label, Started, Tick, Watermark
+from streams.ledger_codec import Entry, LabelRows, OutcomeRows
+from streams.run import Run, SumsOf
+from streams.truth import Truth, Version
+
+
+BEFORE_ALL = -(2**62)
+
+#: Gives the way a task sums up answers, for the agreement of a deployment.
+SumsFor = Callable[[Started], SumsOf]
+
+
+@dataclass(kw_only=True)
+class Book:
+    """The state of one pairing."""
+
+    pairing: str
+    #: How the task sums up answers; known from the first deployment's agreement on.
+    sums_for: SumsFor
+    runs: dict[str, Run] = field(default_factory=dict)
+    truths: dict[str, Truth] = field(default_factory=dict)
+    ticked_ms: int = 0
+    closed: bool = False
+    #: SHA-256 chained over the entries that counted, in their order.
+    chain: bytes = bytes(32)
+    entries: int = 0
+    #: Offset of the pairing's first entry.
+    first_offset: int | None = None
+
+    def fold(self, entry: Entry, *, offset: int, digest: bytes) -> bool:
+        """Take an entry in; gives whether it counted.
+
+        Args:
+            entry: the entry.
+            offset: its offset in the ledger partition.
+            digest: SHA-256 of its value's bytes.
+        """
+        if self.first_offset is None:
+            self.first_offset = offset
+        if self.closed or not self._apply(entry):
+            return False
+        self.chain = hashlib.sha256(self.chain + digest).digest()
+        self.entries += 1
+        return True
+
+    def _apply(self, entry: Entry) -> bool:
+        match entry:
+            case OutcomeRows():
+                return self._outcome(entry)
+            case LabelRows():
+                return self._label_frame(entry)
+            case Label():
+                return self._label(entry)
+            case Covered():
+                run = self.runs.get(entry.deployment)
+                return run is not None and run.passes(entry)
+            case Watermark():
+                return self._watermark(entry)
+            case Started():
+                return self._started(entry)
+            case Ended():
+                return self._ended(entry)
+            case Tick():
+                return self._tick(entry)
+            case Closed():
+                self.closed = True
+                return True
+
+    def truth(self, asset: str) -> Truth:
+        """What is known of an asset's labels."""
+        return self.truths.setdefault(asset, Truth())
+
+    def _started(self, entry: Started) -> bool:
+        if entry.deployment in self.runs:
+            return False
+        self.runs[entry.deployment] = Run(started=entry, sums_of=self.sums_for(entry))
+        return True
+
+    def _ended(self, entry: Ended) -> bool:
+        run = self.runs.get(entry.deployment)
+        if run is None or run.until is not None:
+            return False
+        run.end(entry)
+        return True
+
+    def _outcome(self, entry: OutcomeRows) -> bool:
+        run = self.runs.get(entry.meta.deployment)
+        if run is None or not run.passes(entry.meta):
+            return False
+        run.take(entry, self.truth(entry.meta.asset))
+        return True
+
+    def _label(self, entry: Label) -> bool:
+        withdrawn = entry.code is None
+        version = Version(
+            id=entry.id,
+            offset=entry.source.offset,
+            appended_ms=entry.source.appended_ms,
+            start_us=0 if withdrawn else entry.start_us,
+            end_us=0 if withdrawn else entry.end_us,
+            code=entry.code,
+        )
+        return self._version(entry.asset, version)
+
+    def _label_frame(self, entry: LabelRows) -> bool:
+        # Points joined by time are looked up by bisection; those of one frame keep their positions.
+        by_time = entry.meta.frame is None
+        order = np.argsort(entry.times_us, kind="stable") if by_time else np.arange(entry.times_us.size)
+        times, codes = entry.times_us[order], entry.codes[order]
+        empty = times.size == 0
+        version = Version(
+            id=entry.meta.id,
+            offset=entry.meta.source.offset,
+            appended_ms=entry.meta.source.appended_ms,
+            start_us=0 if empty else int(times.min()),
+            end_us=0 if empty else int(times.max()) + 1,
+            frame=entry.meta.frame,
+            times_us=times,
+            codes=codes,
+        )
+        return self._version(entry.meta.asset, version)
+
+    def _version(self, asset: str, version: Version) -> bool:
+        truth = self.truth(asset)
+        if truth.known(version):
+            return False
+        in_order = version.offset > truth.newest
+        before = truth.add(version)
+        for run in self.runs.values():
+            for rows in run.affected(asset, (version, *before)):
+                if version.appended_ms > rows.deadline_ms:
+                    run.tally.labels_late += 1
+                elif in_order and not before:
+                    run.relabel(rows, version.over(rows))
+                else:
+                    run.relabel(rows, truth.resolve(rows))
+        return True
+
+    def _watermark(self, entry: Watermark) -> bool:
+        truth = self.truth(entry.asset)
+        passed = max((until for _, until in truth.watermarks), default=None)
+        if passed is not None and entry.until_us <= passed:
+            return False
+        truth.watermarks.append((entry.source.appended_ms, entry.until_us))
+        for run in self.runs.values():
+            for rows in run.between(entry.asset, BEFORE_ALL if passed is None else passed, entry.until_us):
+                run.touch(rows)
+        return True
+
+    def _tick(self, entry: Tick) -> bool:
+        if entry.at_ms <= self.ticked_ms:
+            return False
+        for run in self.runs.values():
+            for _, rows in run.kept.values():
+                if rows is not None and self.ticked_ms <= rows.deadline_ms < entry.at_ms:
+                    run.touch(rows)
+        self.ticked_ms = entry.at_ms
+        return True
+
+    def settle(self) -> None:
+        """Bring the totals up to date."""
+        for run in self.runs.values():
+            run.settle(self.truths, self.ticked_ms)
+
+    def ready_to_close(self, deployments: set[str]) -> bool:
+        """Whether these deployments have all ended, each due frame has its outcome and no row waits. After `settle`."""
+        return not self.closed and all(
+            name in self.runs and self.runs[name].complete() and not self.runs[name].awaiting()
+            for name in deployments
+        )
+
+    def next_deadline_ms(self) -> int | None:
+        """The earliest deadline that rows wait for. After `settle`."""
+        found = [run.next_deadline_ms() for run in self.runs.values()]
+        return min((one for one in found if one is not None), default=None)

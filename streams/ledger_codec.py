@@ -1,0 +1,136 @@
+"""Ledger entries to and from bytes.
+
+Entries with rows (outcomes, label frames) are Arrow streams whose schema metadata holds the entry as JSON, so that any
+Arrow library opens them; every other entry is JSON.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from pydantic import ValidationError
+
+from schemas.ledger import (
+    PLAIN_ENTRY,
+    Closed,
+    Covered,
+    Ended,
+    Label,
+    LabelFrame,
+    Outcome,
+    Started,
+    Tick,
+    Watermark,
+)
+from schemas.rejected import Rejected
+from streams.envelope import (
+    ARROW,
+    JSON,
+    LEDGER_ENTRY,
+    LEDGER_LABELS,
+    LEDGER_OUTCOME,
+    Headers,
+    RawRecord,
+    headers,
+)
+from streams.frames import first_problem
+
+META = b"fieldproof"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutcomeRows:
+    """An outcome with its rows.
+
+    Attributes:
+        times_us: int64, shape (n,); empty where the frame could not be read.
+        answers: float64, shape (m, n) for m subjects; not-a-number where there is no answer.
+    """
+
+    meta: Outcome
+    times_us: np.ndarray
+    answers: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelRows:
+    """A label frame with its rows.
+
+    Attributes:
+        times_us: int64, shape (n,).
+        codes: float64, shape (n,); not-a-number where a row has no label.
+    """
+
+    meta: LabelFrame
+    times_us: np.ndarray
+    codes: np.ndarray
+
+
+Plain = Started | Ended | Covered | Label | Watermark | Tick | Closed
+Entry = Plain | OutcomeRows | LabelRows
+
+
+def encode(entry: Entry, *, source: str, ident: str) -> tuple[bytes, bytes, Headers]:
+    """Key, value and headers of an entry; the key is its pairing."""
+    if isinstance(entry, OutcomeRows):
+        names = [f"answer_{i}" for i in range(entry.answers.shape[0])]
+        columns = dict(zip(names, entry.answers, strict=True))
+        value = _with_rows(entry.meta.to_json(), entry.times_us, columns)
+        listed = headers(LEDGER_OUTCOME, source=source, ident=ident, content=ARROW)
+        return entry.meta.pairing.encode(), value, listed
+    if isinstance(entry, LabelRows):
+        value = _with_rows(entry.meta.to_json(), entry.times_us, {"code": entry.codes})
+        listed = headers(LEDGER_LABELS, source=source, ident=ident, content=ARROW)
+        return entry.meta.pairing.encode(), value, listed
+    return (
+        entry.pairing.encode(),
+        entry.to_json(),
+        headers(LEDGER_ENTRY, source=source, ident=ident, content=JSON),
+    )
+
+
+def _with_rows(meta: bytes, times_us: np.ndarray, columns: dict[str, np.ndarray]) -> bytes:
+    arrays = [pa.array(times_us, type=pa.int64()), *(pa.array(values) for values in columns.values())]
+    fields = [pa.field("ts_us", pa.int64()), *(pa.field(name, pa.float64()) for name in columns)]
+    batch = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields, metadata={META: meta}))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue())
+
+
+def decode(record: RawRecord) -> Entry | Rejected:
+    """Read a ledger message; what cannot be read is a value that says why."""
+    value = record.value or b""
+    try:
+        match record.header("ce_type"):
+            case kind if kind == LEDGER_OUTCOME:
+                meta, times, columns = _open(value)
+                outcome = Outcome.model_validate_json(meta)
+                answers = np.vstack(columns) if columns else np.empty((0, times.size))
+                return OutcomeRows(meta=outcome, times_us=times, answers=answers)
+            case kind if kind == LEDGER_LABELS:
+                meta, times, columns = _open(value)
+                return LabelRows(meta=LabelFrame.model_validate_json(meta), times_us=times, codes=columns[0])
+            case kind if kind == LEDGER_ENTRY:
+                return PLAIN_ENTRY.validate_json(value)
+            case kind:
+                return Rejected(reason="unknown_kind", detail=f"no ledger entry has the type {kind!r}")
+    except ValidationError as error:
+        return Rejected(reason="not_readable", detail=first_problem(error))
+    except (pa.ArrowException, KeyError, IndexError, ValueError, StopIteration, OSError, TypeError) as error:
+        return Rejected(reason="not_readable", detail=" ".join(str(error).split())[:200])
+
+
+def _open(value: bytes) -> tuple[bytes, np.ndarray, list[np.ndarray]]:
+    with pa.ipc.open_stream(value) as reader:
+        batch = reader.read_next_batch()
+    meta = batch.schema.metadata[META]
+    times = batch.column(0).to_numpy(zero_copy_only=False)
+    columns = [
+        np.asarray(batch.column(i).to_numpy(zero_copy_only=False), np.float64)
+        for i in range(1, batch.num_columns)
+    ]
+    return meta, np.asarray(times, dtype=np.int64), columns

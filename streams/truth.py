@@ -1,0 +1,139 @@
+"""Joining rows with labels that arrive late, in any order, corrected or taken back.
+
+A row is one position of one frame. Its label is the one with the highest source offset among those that cover it, of
+each label only the newest version, and only versions that the broker had appended by the frame's deadline.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from streams.intervals import IntervalIndex
+
+
+@dataclass(kw_only=True)
+class Rows:
+    """The rows of one counted frame of one deployment.
+
+    Attributes:
+        times_us: int64, shape (n,).
+        answers: float64, shape (m, n); not-a-number is an abstention.
+        truth: float64 codes, shape (n,); not-a-number is unknown.
+        deadline_ms: labels appended later than this do not count for the frame.
+    """
+
+    frame: str
+    asset: str
+    partition: int
+    offset: int
+    deadline_ms: int
+    result: str
+    times_us: np.ndarray
+    answers: np.ndarray
+    truth: np.ndarray
+
+    @property
+    def start_us(self) -> int:
+        return int(self.times_us.min()) if self.times_us.size else 0
+
+    @property
+    def end_us(self) -> int:
+        return int(self.times_us.max()) + 1 if self.times_us.size else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """One version of a label: an interval, or points by time or by frame position.
+
+    Attributes:
+        code: the label of an interval; None where it is withdrawn or the version has points.
+        times_us, codes: points, shape (k,), in order of time unless they are for one frame.
+    """
+
+    id: str
+    offset: int
+    appended_ms: int
+    start_us: int
+    end_us: int
+    code: float | None = None
+    frame: str | None = None
+    times_us: np.ndarray | None = None
+    codes: np.ndarray | None = None
+
+    def over(self, rows: Rows) -> np.ndarray:
+        """The rows' labels with what this version says on top."""
+        truth = rows.truth.copy()
+        self.lay(rows, truth)
+        return truth
+
+    def lay(self, rows: Rows, truth: np.ndarray) -> None:
+        """Write what this version says over `truth`, in place."""
+        if self.frame is not None:
+            if self.codes is not None and self.frame == rows.frame and self.codes.size == truth.size:
+                known = ~np.isnan(self.codes)
+                truth[known] = self.codes[known]
+        elif self.times_us is not None and self.codes is not None:
+            self._lay_points(rows, truth)
+        elif self.code is not None:
+            truth[(rows.times_us >= self.start_us) & (rows.times_us < self.end_us)] = self.code
+
+    def _lay_points(self, rows: Rows, truth: np.ndarray) -> None:
+        assert self.times_us is not None and self.codes is not None
+        # The last of several points at one time holds.
+        at = np.searchsorted(self.times_us, rows.times_us, side="right") - 1
+        inside = at >= 0
+        hit = np.zeros(truth.size, dtype=bool)
+        hit[inside] = self.times_us[at[inside]] == rows.times_us[inside]
+        codes = np.full(truth.size, np.nan)
+        codes[hit] = self.codes[at[hit]]
+        known = ~np.isnan(codes)
+        truth[known] = codes[known]
+
+
+@dataclass(kw_only=True)
+class Truth:
+    """Everything that is known of one asset's labels."""
+
+    versions: IntervalIndex[Version] = field(default_factory=IntervalIndex)
+    by_frame: dict[str, list[Version]] = field(default_factory=dict)
+    by_id: dict[str, list[Version]] = field(default_factory=dict)
+    #: The highest source offset seen.
+    newest: int = -1
+    #: Watermarks in order of arrival: when the broker appended each, and up to when labels are complete.
+    watermarks: list[tuple[int, int]] = field(default_factory=list)
+
+    def known(self, version: Version) -> bool:
+        """Whether this version, or one from the same place, is there already."""
+        return any(one.offset == version.offset for one in self.by_id.get(version.id, ()))
+
+    def add(self, version: Version) -> list[Version]:
+        """Take a version in; gives the versions of the same label that stood before it."""
+        before = list(self.by_id.get(version.id, ()))
+        self.by_id.setdefault(version.id, []).append(version)
+        self.newest = max(self.newest, version.offset)
+        if version.frame is not None:
+            self.by_frame.setdefault(version.frame, []).append(version)
+        elif version.end_us > version.start_us:
+            self.versions.add(version.start_us, version.end_us, version)
+        return before
+
+    def watermark_for(self, deadline_ms: int) -> int | None:
+        """Up to when labels are complete, for frames with that deadline, in microseconds."""
+        return max((until for appended, until in self.watermarks if appended <= deadline_ms), default=None)
+
+    def resolve(self, rows: Rows) -> np.ndarray:
+        """The labels of these rows: float64, shape (n,), not-a-number where there is none."""
+        truth = np.full(rows.times_us.size, np.nan)
+        found = [*self.versions.overlapping(rows.start_us, rows.end_us), *self.by_frame.get(rows.frame, ())]
+        for version in sorted(found, key=lambda one: one.offset):
+            if version.appended_ms <= rows.deadline_ms and self._newest_for(version, rows):
+                version.lay(rows, truth)
+        return truth
+
+    def _newest_for(self, version: Version, rows: Rows) -> bool:
+        return not any(
+            other.offset > version.offset and other.appended_ms <= rows.deadline_ms
+            for other in self.by_id[version.id]
+        )
