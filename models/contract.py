@@ -33,7 +33,7 @@ _FLAGS = ("with_ts", "with_asset", "score")
 class Predicted:
     """A candidate's answer to one frame."""
 
-    #: Shape (n_columns, n_rows): predictions (class codes or values), then scores where declared. NaN abstains.
+    #: Shape (n_columns, n_rows): predictions (class codes or values), then scores if declared. NaN abstains.
     columns: npt.NDArray[np.float64]
     #: CPU time of the whole process during `predict`, as the child reports it.
     cpu_ns: int
@@ -129,7 +129,7 @@ def read_contract(mlmodel: Mapping[str, Any]) -> Contract | Problem:
     flavors = mlmodel.get("flavors")
     if not isinstance(flavors, Mapping) or "python_function" not in flavors:
         return Problem(
-            text="the model has no python_function flavour: log it with mlflow.pyfunc or a flavour built on it"
+            text="the model has no python_function flavour: log it with mlflow.pyfunc or mlflow.sklearn"
         )
     inputs = _columns(mlmodel, "inputs")
     if isinstance(inputs, Problem):
@@ -187,9 +187,8 @@ def _with_options(
     names = {column.name: column.type for column in inputs}
     for key, name, type_ in (("with_ts", TS, "datetime"), ("with_asset", ASSET, "string")):
         if options.get(key) and names.get(name) != type_:
-            return Problem(
-                text=f"metadata.{METADATA_KEY}.{key} is true, but the signature has no input {name!r} of type {type_}"
-            )
+            lacking = f"the signature has no input {name!r} of type {type_}"
+            return Problem(text=f"metadata.{METADATA_KEY}.{key} is true, but {lacking}")
     return Contract(
         columns=inputs,
         context_rows=rows,
@@ -214,9 +213,8 @@ def check_signature(
     names = [column.name for column in contract.columns]
     problems += [f"input {name!r} is declared twice" for name in sorted(set(names)) if names.count(name) > 1]
     if max_context_rows is not None and contract.context_rows > max_context_rows:
-        problems.append(
-            f"the model asks for {contract.context_rows} preceding rows, the agreement allows {max_context_rows}"
-        )
+        asked = f"the model asks for {contract.context_rows} preceding rows"
+        problems.append(f"{asked}, the agreement allows {max_context_rows}")
     return problems + _output_problems(contract, task)
 
 
