@@ -1,0 +1,210 @@
+"""`fieldproof apply`: make what a folder describes true, once, however often it is run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Protocol
+
+import typer
+from rich.console import Console
+
+from infra.poc_folder import FolderProblems, PocFolder, read_folder
+from infra.request_ids import request_id
+from infra.words import Lang, Phrase, language
+from schemas.events import Fact, RequestRefused
+from schemas.requests import Command, OpenPairing
+from streams.lifecycle import subject
+
+#: Exit code where the installation refuses a request.
+REFUSED = 4
+
+
+class Status(StrEnum):
+    """What became of one object of the folder."""
+
+    NEW = "new"
+    UNCHANGED = "unchanged"
+    REFUSED = "refused"
+    #: Not asked for, because what it needs was refused.
+    SKIPPED = "skipped"
+    #: Would be asked for.
+    PLANNED = "planned"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One request of the folder and its answer."""
+
+    status: Status
+    #: What is asked for: the command's kind.
+    command: str
+    id: str
+    party: str
+    reason: str | None = None
+    #: Number of the fact that answers it.
+    fact: int | None = None
+
+
+class Reply(Protocol):
+    """A fact, and whether it is the answer to this very request rather than to an earlier one like it."""
+
+    @property
+    def fact(self) -> Fact: ...
+
+    @property
+    def new(self) -> bool: ...
+
+
+class Asker(Protocol):
+    """Whoever can ask an installation."""
+
+    def ask(
+        self, party: str, command: Command, *, request_id: str | None = None, timeout_s: float = 30
+    ) -> Reply: ...
+
+
+def plan(folder: PocFolder) -> Iterator[Step]:
+    """What would be asked for."""
+    for party, command in folder.commands():
+        yield _step(Status.PLANNED, party, command)
+
+
+def carry_out(folder: PocFolder, asker: Asker) -> Iterator[Step]:
+    """Ask for everything in order; what a refused thing carries is not asked for."""
+    refused = False
+    for party, command in folder.commands():
+        if refused:
+            yield _step(Status.SKIPPED, party, command)
+            continue
+        step = _asked(asker, party, command)
+        # Nothing hangs on a pairing, and everything may on what comes before.
+        refused = step.status is Status.REFUSED and not isinstance(command, OpenPairing)
+        yield step
+
+
+def _asked(asker: Asker, party: str, command: Command) -> Step:
+    reply = asker.ask(party, command, request_id=request_id(party, command))
+    while isinstance(reply.fact.body, RequestRefused) and not reply.new:
+        # An old refusal says nothing about today: ask again, under an id that follows from it.
+        again = request_id(party, command, after=reply.fact.number)
+        reply = asker.ask(party, command, request_id=again)
+    number = reply.fact.number
+    if isinstance(reply.fact.body, RequestRefused):
+        return _step(Status.REFUSED, party, command, reason=reply.fact.body.reason, fact=number)
+    return _step(Status.NEW if reply.new else Status.UNCHANGED, party, command, fact=number)
+
+
+def _step(
+    status: Status, party: str, command: Command, *, reason: str | None = None, fact: int | None = None
+) -> Step:
+    return Step(
+        status=status, command=command.kind, id=subject(command), party=party, reason=reason, fact=fact
+    )
+
+
+def apply(
+    directory: Annotated[Path, typer.Argument(help="A folder that `fieldproof init` wrote.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the folder and ask for nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines on stdout.")] = False,
+    lang: Annotated[
+        Lang | None, typer.Option(help="Language of messages; the terminal's if not given.")
+    ] = None,
+) -> None:
+    """Open what a folder describes: organisations, programme, plant, need and pairings.
+
+    Running it again changes nothing that is there already. Exit code 2: something in the folder is wrong;
+    4: a request was refused.
+
+    Example: fieldproof apply my-poc
+    """
+    report = _Report(language(lang, os.environ), as_json=as_json)
+    try:
+        folder = read_folder(directory)
+    except FolderProblems as error:
+        report.problems(error)
+        raise typer.Exit(error.exit_code) from error
+    report.notes(folder)
+    if dry_run:
+        report.steps(plan(folder))
+        return
+    from infra.client import Client  # not needed, and slow to import, for a folder that is wrong
+
+    with Client.connect() as client:
+        statuses = report.steps(carry_out(folder, client))
+    if Status.REFUSED in statuses:
+        raise typer.Exit(REFUSED)
+    report.next_steps(folder)
+
+
+_STATUS_WORDS = {
+    Status.NEW: (Phrase("new", "신규"), "green"),
+    Status.UNCHANGED: (Phrase("unchanged", "변경 없음"), "dim"),
+    Status.REFUSED: (Phrase("refused", "거절"), "red"),
+    Status.SKIPPED: (Phrase("not asked", "요청 안 함"), "yellow"),
+    Status.PLANNED: (Phrase("would be asked", "요청 예정"), "cyan"),
+}
+_THINGS = {
+    "register_organisation": Phrase("organisation", "기관"),
+    "open_programme": Phrase("programme", "사업"),
+    "admit_plant": Phrase("plant", "공장"),
+    "declare_need": Phrase("need", "수요"),
+    "open_pairing": Phrase("pairing", "매칭"),
+}
+
+
+class _Report:
+    """Words for people on stderr, JSON Lines for programs on stdout."""
+
+    def __init__(self, lang: Lang, *, as_json: bool) -> None:
+        self.lang = lang
+        self.as_json = as_json
+        self.console = Console(stderr=True, soft_wrap=True, highlight=False)
+
+    def say(self, text: str, style: str = "") -> None:
+        self.console.print(text, style=style, markup=False)
+
+    def emit(self, **fields: object) -> None:
+        if self.as_json:
+            present = {name: value for name, value in fields.items() if value is not None}
+            print(json.dumps(present, ensure_ascii=False), flush=True)
+
+    def problems(self, error: FolderProblems) -> None:
+        for line in error.lines(self.lang):
+            self.say(line, "red")
+        for one in error.problems:
+            self.emit(**{**asdict(one), "status": "problem", "message": one.message.to(self.lang)})
+        count = len(error.problems)
+        self.say(
+            Phrase(
+                f"\n{count} to put right; nothing was asked for",
+                f"\n고칠 곳 {count}개. 아무것도 요청하지 않았습니다.",
+            ).to(self.lang)
+        )
+
+    def notes(self, folder: PocFolder) -> None:
+        for one in folder.notes:
+            self.say(one.text(one.message.to(self.lang)), "yellow")
+
+    def steps(self, steps: Iterable[Step]) -> set[Status]:
+        seen = set()
+        for step in steps:
+            seen.add(step.status)
+            self.emit(**asdict(step))
+            word, style = _STATUS_WORDS[step.status]
+            reason = f": {step.reason}" if step.reason else ""
+            self.say(f"{_THINGS[step.command].to(self.lang)} {step.id}: {word.to(self.lang)}{reason}", style)
+        return seen
+
+    def next_steps(self, folder: PocFolder) -> None:
+        submit = "\n".join(f"  fieldproof submit {one.id} models:/MODEL/1" for one in folder.pairings)
+        replay = f"  fieldproof replay {folder.plant.id} DATA.csv"
+        words = Phrase(
+            f"\nNext, each start-up submits its model:\n{submit}\nThen send the plant's data:\n{replay}",
+            f"\n다음: 각 스타트업이 모델을 제출합니다.\n{submit}\n그리고 공장 데이터를 보냅니다.\n{replay}",
+        )
+        self.say(words.to(self.lang))
