@@ -1,7 +1,7 @@
 """The demo's candidates: three models of two start-ups, each fitted on a fault-free extract of every machine.
 
 They stand for what such firms hand in. `t2q` and `forest` learnt from the whole extract. `envelope` was
-normalised on its first ten minutes, while the plant held few set points: every other set point looks like a
+normalised on its first seven minutes, while the plant held few set points: every other set point looks like a
 fault to it.
 """
 
@@ -30,8 +30,8 @@ LOAD = ("Current", "Pressure", "Volume Flow RateRMS")
 MARGIN = 1.3
 #: Rows of the rolling median and of the majority vote.
 WINDOW = 7
-#: Rows on which the envelope was normalised: ten minutes.
-SHORT_EXTRACT = 600
+#: Rows on which the envelope was normalised: seven minutes.
+SHORT_EXTRACT = 420
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,11 @@ CANDIDATES = {
         fit_forest,
         "isolation forest on the whole extract: sees gross faults, slow ones late",
     ),
-    "envelope": ("startup-b", fit_envelope, "3-sigma envelope of ten minutes: alarms at every new set point"),
+    "envelope": (
+        "startup-b",
+        fit_envelope,
+        "3-sigma envelope of seven minutes: alarms at every new set point",
+    ),
 }
 
 
