@@ -76,15 +76,18 @@ EXAMPLE_TAGS = (
 )
 
 
-def poc_files(task: Task, tags: Sequence[ExampleTag] = EXAMPLE_TAGS) -> dict[str, str]:
-    """The example's files by name."""
+def poc_files(
+    task: Task, tags: Sequence[ExampleTag] = EXAMPLE_TAGS, assets: Sequence[str] = ()
+) -> dict[str, str]:
+    """The example's files by name, with the task's own asset where none is given."""
     example = _EXAMPLES[task]
+    machines = [_text(name) for name in assets or (example.asset,)]
     fill = {
         "pairing": example.pairing,
         "need": example.need,
         "title": _text(example.title),
         "description": _text(example.description),
-        "assets": f"  - name: {_text(example.asset)}",
+        "assets": "\n".join(f"  - name: {name}" for name in machines),
         "tags": "\n".join(map(_tag, tags)),
     }
     agreement = {
@@ -101,13 +104,15 @@ def poc_files(task: Task, tags: Sequence[ExampleTag] = EXAMPLE_TAGS) -> dict[str
     }
 
 
-def write_folder(directory: Path, task: Task, tags: Sequence[ExampleTag] = EXAMPLE_TAGS) -> list[Path]:
+def write_folder(
+    directory: Path, task: Task, tags: Sequence[ExampleTag] = EXAMPLE_TAGS, assets: Sequence[str] = ()
+) -> list[Path]:
     """Write the example into a new or empty folder.
 
     Raises:
         FolderNotWritten: something is there already, or the disk refuses; nothing is ever overwritten.
     """
-    contents = poc_files(task, tags)
+    contents = poc_files(task, tags, assets)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         there = sorted(one.name for one in directory.iterdir() if not one.name.startswith("."))
@@ -150,7 +155,10 @@ def _tag(tag: ExampleTag) -> str:
 
 def _text(value: str) -> str:
     """A value as YAML text: bare where that is safe, else in double quotes, which YAML reads as JSON does."""
-    safe = value[:1].isalpha() and value.replace(" ", "").replace("-", "").replace("/", "").isalnum()
+    safe = (
+        value[:1].isalpha()
+        and value.replace(" ", "").replace("-", "").replace("/", "").replace("_", "").isalnum()
+    )
     bare = (
         safe
         and value == value.strip()

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from infra.poc_template import FolderNotWritten, write_folder
+from infra.poc_columns import draft_of
+from infra.poc_template import EXAMPLE_TAGS, ExampleTag, FolderNotWritten, write_folder
 from infra.words import Lang, Phrase, language
 from schemas.agreement import Task
+
+#: As much of an exported file as is looked at.
+READ_BYTES = 16 * 1024 * 1024
 
 
 def init(
     directory: Annotated[Path, typer.Argument(help="A new or empty folder.")],
     task: Annotated[Task, typer.Option(help="What candidates are asked for.")] = Task.ANOMALY,
+    from_csv: Annotated[
+        Path | None, typer.Option(help="Take tags and assets from the columns of this exported file.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines on stdout.")] = False,
     lang: Annotated[
         Lang | None, typer.Option(help="Language of messages; the terminal's if not given.")
@@ -27,12 +36,13 @@ def init(
 
     Nothing that exists is overwritten.
 
-    Example: fieldproof init my-poc --task anomaly
+    Example: fieldproof init my-poc --task anomaly --from-csv export.csv
     """
     spoken = language(lang, os.environ)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
-        written = write_folder(directory, task)
+        draft = _draft(from_csv)
+        written = write_folder(directory, task, draft.tags, draft.assets)
     except FolderNotWritten as error:
         console.print(error.phrase.to(spoken), style="red", markup=False)
         if as_json:
@@ -42,8 +52,54 @@ def init(
         console.print(str(path), markup=False)
         if as_json:
             print(json.dumps({"status": "written", "file": str(path)}, ensure_ascii=False))
+    if from_csv is not None:
+        console.print(_check_draft(draft.left_out).to(spoken), style="yellow", markup=False)
     after = Phrase(
         f"\nNext: change the names and tags in these files, then\n  fieldproof apply {directory}",
         f"\n다음: 파일의 이름과 계측값을 고친 뒤 실행하세요.\n  fieldproof apply {directory}",
     )
     console.print(after.to(spoken), markup=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Content:
+    tags: Sequence[ExampleTag] = EXAMPLE_TAGS
+    assets: Sequence[str] = ()
+    left_out: Sequence[str] = ()
+
+
+def _draft(file: Path | None) -> _Content:
+    """What the example is filled with: its own names, or those of an exported file."""
+    if file is None:
+        return _Content()
+    try:
+        with file.open("rb") as opened:
+            raw = opened.read(READ_BYTES)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise FolderNotWritten(
+            Phrase(f"{file}: {why}", f"{file}: 파일을 읽을 수 없습니다({why}).")
+        ) from error
+    if len(raw) == READ_BYTES:
+        raw = raw[: raw.rfind(b"\n") + 1]
+    found = draft_of(raw, file=file.name)
+    if isinstance(found, Phrase):
+        raise FolderNotWritten(found)
+    tags = [ExampleTag(name=name, unit=unit) for name, unit in found.tags]
+    return _Content(tags=tags, assets=found.assets, left_out=found.left_out)
+
+
+def _check_draft(left_out: Sequence[str]) -> Phrase:
+    every = ", ".join(left_out)
+    check = Phrase(
+        "Check in plant.yaml the units, and in agreement.yaml that no input gives the answer away.",
+        "plant.yaml의 단위를 확인하고, agreement.yaml의 입력값에 정답이 드러나는 열이 없는지 확인하세요.",
+    )
+    if not left_out:
+        return check
+    return (
+        Phrase(
+            f"Left out as labels or not numbers: {every}. ", f"라벨이거나 숫자가 아니어서 뺀 열: {every}. "
+        )
+        + check
+    )

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from infra.cli.apply import Status, carry_out
 from infra.cli.apply import apply as apply_command
 from infra.cli.init import init as init_command
+from infra.poc_columns import Draft, draft_of
 from infra.poc_folder import FolderProblems, read_folder
 from infra.poc_template import ExampleTag, FolderNotWritten, poc_files, write_folder
 from infra.request_ids import request_id
@@ -464,6 +465,49 @@ def test_the_commands_write_check_and_report_in_json_and_in_korean(cli: typer.Ty
         "agreement.yaml",
         "acceptance.metric",
     )
+
+
+def drafted(raw: bytes) -> Draft:
+    found = draft_of(raw, file="x.csv")
+    assert isinstance(found, Draft), str(found)
+    return found
+
+
+def test_an_exported_file_gives_tags_units_and_assets_and_no_label_becomes_an_input() -> None:
+    header = "일시,설비,압력 [bar],온도(℃),비고,불량여부\n"
+    rows = "2026-03-02 09:00:00,1호기,1.5,40,ok,0\n2026-03-02 09:00:01,2호기,1.6,,,1\n"
+    draft = drafted((header + rows).encode("cp949"))
+    assert draft.tags == (("압력", "bar"), ("온도", "Cel"))
+    assert draft.assets == ("1호기", "2호기")
+    assert draft.left_out == ("비고", "불량여부")
+
+
+def test_an_exported_file_in_long_form_gives_the_tags_in_its_rows() -> None:
+    assert drafted(b"time,tag,value\n1,P1,2.0\n1,P2,3.0\n2,P1,2.1\n").tags == (("P1", "1"), ("P2", "1"))
+
+
+def test_an_exported_file_without_numbers_is_refused() -> None:
+    assert "no column of numbers" in str(draft_of(b"a,b\nx,y\n", file="x.csv"))
+
+
+@settings(max_examples=100, deadline=None)
+@given(raw=st.binary(max_size=200))
+def test_no_exported_bytes_crash_the_draft(raw: bytes) -> None:
+    draft_of(raw, file="x.csv")
+
+
+def test_init_from_an_exported_file_writes_a_folder_that_can_be_applied(
+    cli: typer.Typer, tmp_path: Path
+) -> None:
+    (tmp_path / "x.csv").write_text("time,Pressure [bar],no,anomaly\n1,2.5,7,0\n2,2.6,8,1\n")
+    path = tmp_path / "poc"
+    made = CliRunner().invoke(cli, ["init", str(path), "--from-csv", str(tmp_path / "x.csv")])
+    assert made.exit_code == 0 and "anomaly" in made.stderr
+    assert [(tag.name, tag.unit) for tag in read_folder(path).plant.tags] == [("Pressure", "bar")]
+    absent = CliRunner().invoke(
+        cli, ["init", str(tmp_path / "y"), "--from-csv", str(tmp_path / "absent.csv")]
+    )
+    assert absent.exit_code == 2 and not (tmp_path / "y").exists()
 
 
 @pytest.mark.parametrize("command", ["init", "apply"])
