@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
@@ -29,6 +28,7 @@ from kafka.structs import OffsetAndMetadata
 
 from infra.errors import BrokerRefused, BrokerUnavailable, GroupBusy, OffsetsGone, TopicMismatch, TopicMissing
 from infra.ports import answers
+from streams.envelope import RawRecord
 from streams.topics import TopicSpec
 
 #: How long a broker may take to answer the first time, and each time after.
@@ -42,21 +42,6 @@ _FETCH_BYTES = 8 * 1024 * 1024
 _Answer = TypeVar("_Answer")
 #: Where a group's offsets live is settled a moment after the first question.
 _UNSETTLED = (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RawRecord:
-    """One record as the broker holds it."""
-
-    topic: str
-    partition: int
-    offset: int
-    #: Milliseconds since 1970, UTC.
-    timestamp_ms: int
-    key: bytes | None
-    #: None is a tombstone.
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
 
 
 def cluster_id_at(bootstrap: str, *, timeout_s: float = CONNECT_S) -> str | None:

@@ -45,8 +45,8 @@ _ENVIRONMENT = {
 }
 
 #: Isolated from the platform's packages: no user site, no script directory on the path, and no site module,
-#: which would follow an editable install back to the platform. -I would also ignore PYTHONHASHSEED, which makes results
-#: repeatable; the environment is ours in any case.
+#: which would follow an editable install back to the platform. -I would also ignore PYTHONHASHSEED, which makes
+#: results repeatable; the environment is ours in any case.
 _PYTHON_OPTIONS = ("-s", "-S", "-P", "-B")
 
 #: Namespaces, the strictest first.
@@ -80,10 +80,14 @@ class Launch:
     packages: tuple[str, ...]
 
 
-@functools.cache
 def probe_level() -> Level:
     """The level of isolation that is to be had here, found by trying once."""
     return "none" if _namespaces() is None else "bubblewrap"
+
+
+def forget_probe() -> None:
+    """Try again at the next question, where something may have been installed meanwhile."""
+    _namespaces.cache_clear()
 
 
 @functools.cache

@@ -9,8 +9,8 @@ Wire, a stream socket on descriptor 0; all numbers little-endian:
 - platform → child: `LENGTH` and a configuration in JSON; then for each frame `REQUEST`, the asset's name in
   UTF-8, the context's Arrow IPC stream where there is one, the frame's Arrow IPC stream.
 - child → platform: `ANSWER` and its body. `HELLO` when the libraries are there and before the candidate's
-  first line of code, `READY` when the model is loaded, then for each frame in order `PREDICTED` with columns × rows
-  raw float64, or a failure with an exception's name, a place and a text, each of bounded length.
+  first line of code, `READY` when the model is loaded, then for each frame in order `PREDICTED` with
+  columns × rows raw float64, or a failure with an exception's name, a place and a text, each of bounded length.
 """
 
 from __future__ import annotations
@@ -284,8 +284,8 @@ class Candidate:
 def _direct(model: Any, example: Any) -> Any:
     """The model's predict without MLflow's check of its input, or None where that could change a result.
 
-    The check costs about a millisecond a call. Tables are built as the signature declares them, so it may be left
-    out where it hands an example back unchanged.
+    The check costs about a millisecond a call. Tables are built as the signature declares them, so it may be
+    left out where it hands an example back unchanged.
     """
     import inspect
 

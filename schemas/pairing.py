@@ -63,6 +63,8 @@ class Pairing(Record):
     agreement_digest: Digest
     phase: Phase
     since: Moment
+    #: Where its telemetry begins: every deployment starts here, so that all are judged on the same rows.
+    telemetry_from: Offsets
     #: Where its labels begin: labels sent earlier are not its own.
     labels_from: Offsets
     deployments: tuple[Deployment, ...] = ()

@@ -9,6 +9,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 #: A file may open to this many bytes: it is held in memory.
 OPEN_BYTES = 2 * 1024**3
@@ -44,8 +45,7 @@ class Text:
     encoding: str
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """The cells of one row and the line on which it starts, counted from 1."""
 
     line: int

@@ -159,13 +159,16 @@ class _Reader:
             if isinstance(row, Problem):
                 self.problems.append(row)
                 continue
+            if len(row.cells) == self.width:
+                yield row
+                continue
             extra = row.cells[self.width :]
             if len(row.cells) < self.width or any(cell.strip() for cell in extra):
                 detail = f"the row has {len(row.cells)} cells and the header {self.width}"
                 if len(self.problems) < MAX_PROBLEMS:
                     self._problem(detail + self._advice(row), line=row.line)
                 continue
-            yield Row(row.line, row.cells[: self.width]) if extra else row
+            yield Row(row.line, row.cells[: self.width])
 
     def _advice(self, row: Row) -> str:
         if len(row.cells) < self.width:

@@ -152,11 +152,7 @@ def read_arrow(value: bytes) -> pa.RecordBatch | Rejected:
 
 def _primitive(kind: pa.DataType) -> bool:
     return bool(
-        pa.types.is_integer(kind)
-        or pa.types.is_floating(kind)
-        or pa.types.is_boolean(kind)
-        or pa.types.is_string(kind)
-        or pa.types.is_timestamp(kind)
+        _numeric(kind) or pa.types.is_string(kind) or pa.types.is_timestamp(kind)
     )
 
 
@@ -222,31 +218,37 @@ def _check(batch: pa.RecordBatch, tags: Sequence[str] | None) -> Rejected | None
     return None
 
 
-def select(frame: Frame, inputs: Sequence[str]) -> bytes | Rejected:
-    """The frame as a candidate may see it: `ts` and the agreed inputs, as float64, in the agreement's order.
+@dataclass(frozen=True, kw_only=True)
+class Selected:
+    """What a candidate may see of a frame: `ts` and the agreed inputs, as float64, in the agreement's order.
 
-    The stream is handed on untouched where it already is just that.
+    Attributes:
+        batch: the rows.
+        payload: the same as one Arrow IPC stream.
     """
+
+    batch: pa.RecordBatch
+    payload: bytes
+
+
+def select(frame: Frame, inputs: Sequence[str]) -> Selected | Rejected:
+    """The part of a frame that a candidate may see; the stream is handed on untouched where it is just that."""
     names = frame.batch.schema.names
     missing = [name for name in inputs if name not in names]
     if missing:
-        return Rejected(
-            reason="wrong_column", detail=f"the frame has no {', '.join(missing)}", rows=frame.rows
-        )
-    wanted = [TS, *inputs]
-    numeric = [pa.types.is_float64(frame.batch.schema.field(name).type) for name in inputs]
-    if frame.raw is not None and names == wanted and all(numeric):
-        return frame.raw
+        return Rejected(reason="wrong_column", detail=f"the frame has no {', '.join(missing)}", rows=frame.rows)
+    doubles = all(pa.types.is_float64(frame.batch.schema.field(name).type) for name in inputs)
+    if frame.raw is not None and names == [TS, *inputs] and doubles:
+        return Selected(batch=frame.batch, payload=frame.raw)
     columns = {TS: frame.batch.column(names.index(TS))}
     for name in inputs:
         column = frame.batch.column(names.index(name))
-        if not (
-            pa.types.is_integer(column.type)
-            or pa.types.is_floating(column.type)
-            or pa.types.is_boolean(column.type)
-        ):
-            return Rejected(
-                reason="wrong_type", detail=f"{name!r} is {column.type}, not a number", rows=frame.rows
-            )
+        if not _numeric(column.type):
+            return Rejected(reason="wrong_type", detail=f"{name!r} is {column.type}, not a number", rows=frame.rows)
         columns[name] = column.cast(pa.float64())
-    return encode_batch(pa.RecordBatch.from_pydict(columns))
+    batch = pa.RecordBatch.from_pydict(columns)
+    return Selected(batch=batch, payload=encode_batch(batch))
+
+
+def _numeric(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))

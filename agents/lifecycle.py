@@ -1,0 +1,141 @@
+"""Control: judges requests against the facts so far and is the only writer of facts.
+
+A request is acknowledged when its fact is with the broker. After a crash in between it comes again, its id is known, and
+nothing happens twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from pydantic import ValidationError
+
+from agents.acknowledge import InOrder
+from agents.ports import Crash, Log, Sender, put
+from agents.runner import Arrival
+from schemas.base import Ident
+from schemas.events import Body, Fact, OrganisationRegistered, PlantAdmitted, RequestRefused
+from schemas.pairing import Pairing
+from schemas.requests import Request
+from streams import topics
+from streams.envelope import FACT, PAIRING, RawRecord, headers
+from streams.frames import first_problem
+from streams.lifecycle import Installation, fact_of, judge, offsets_needed, subject
+
+log = logging.getLogger(__name__)
+
+SOURCE = "/control"
+PREFIX = topics.requests("")
+
+
+class TopicMaker(Protocol):
+    """Makes topics exist."""
+
+    async def ensure(self, specs: Sequence[topics.TopicSpec]) -> None: ...
+
+
+class Control:
+    """The life of pairings in one installation."""
+
+    def __init__(
+        self,
+        *,
+        sender: Sender,
+        log: Log,
+        maker: TopicMaker,
+        listen: Callable[[Iterable[str]], None],
+        crash: Crash,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._sender = sender
+        self._log = log
+        self._maker = maker
+        self._listen = listen
+        self._crash = crash
+        self._now = now
+        self._state = Installation()
+        self._acknowledge = InOrder(window=1, crash=crash)
+        self._ready = asyncio.Event()
+
+    async def begin(self) -> None:
+        """Rebuild the state from the facts, and make sure that what follows from them is there."""
+        for partition, end in (await self._log.ends(topics.EVENTS)).items():
+            for record in await self._log.read(topics.EVENTS, partition, 0, end):
+                self._state.fold(Fact.model_validate_json(record.value or b""))
+        for plant in self._state.plants.values():
+            await self._maker.ensure(topics.of_plant(plant.id, plant.partitions))
+        for organisation in self._state.organisations:
+            await self._maker.ensure(topics.of_party(organisation))
+        for pairing in self._state.pairings.values():
+            await self._show(pairing)
+        self._listen(self._request_topics())
+        self._ready.set()
+
+    def _request_topics(self) -> list[str]:
+        parties = [topics.OPERATOR, *self._state.organisations, *self._state.plants]
+        return [topics.requests(party) for party in parties]
+
+    async def background(self) -> None:
+        """Acknowledge what is done; runs as long as the worker."""
+        await self._acknowledge.run()
+
+    async def process(self, arrivals: AsyncIterator[Arrival]) -> None:
+        """Take requests in, one after the other: each is judged against the facts before it."""
+        await self._ready.wait()
+        async for arrival in arrivals:
+            try:
+                await self._take(arrival.record)
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:
+                self._crash(error)
+            await self._acknowledge.put([arrival], _done())
+
+    async def _take(self, record: RawRecord) -> None:
+        party = record.topic.removeprefix(PREFIX)
+        try:
+            request = Request.model_validate_json(record.value or b"")
+        except ValidationError as error:
+            reason = f"the request cannot be read: {first_problem(error)}"
+            body = RequestRefused(command="unreadable", reason=reason[:1000])
+            await self._decide(party, record.origin, record.origin, body)
+            return
+        if (party, request.id) in self._state.granted:
+            return
+        ends = {topic: await self._log.ends(topic) for topic in offsets_needed(request.command, self._state)}
+        body = judge(party, request.command, self._state, ends=ends)
+        await self._prepare(body)
+        await self._decide(party, request.id, subject(request.command), body)
+
+    async def _prepare(self, body: Body) -> None:
+        """Make what a fact promises, before it is a fact."""
+        if isinstance(body, PlantAdmitted):
+            await self._maker.ensure(topics.of_plant(body.plant.id, body.plant.partitions))
+        if isinstance(body, OrganisationRegistered):
+            await self._maker.ensure(topics.of_party(body.organisation.id))
+
+    async def _decide(self, party: Ident, request: str, about: str, body: Body) -> None:
+        fact = fact_of(
+            body, number=self._state.number + 1, at=self._now(), party=party, request=request, about=about
+        )
+        listed = headers(FACT, source=SOURCE, ident=str(fact.number), at=fact.at)
+        await put(self._sender, topics.EVENTS, about.encode(), fact.to_json(), listed)
+        self._state.fold(fact)
+        log.info("fact %d: %s of %s for %s", fact.number, body.kind, about, party)
+        pairing = self._state.pairings.get(getattr(body, "pairing", ""))
+        if pairing is not None:
+            await self._show(pairing)
+        if isinstance(body, PlantAdmitted | OrganisationRegistered):
+            self._listen(self._request_topics())
+
+    async def _show(self, pairing: Pairing) -> None:
+        listed = headers(PAIRING, source=SOURCE, ident=f"{pairing.id}-{pairing.fact}")
+        await put(self._sender, topics.pairings(pairing.plant), pairing.id.encode(), pairing.to_json(), listed)
+
+
+async def _done() -> None:
+    """Nothing is left to wait for."""

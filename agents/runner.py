@@ -1,0 +1,359 @@
+"""The runner: gives a deployment every frame that is due for it, and appends what became of it to the ledger.
+
+Three steps in a row, each in the order of the log: frames are read and handed to the predictor, up to a window ahead;
+outcomes are queued for the ledger; frames are acknowledged once the ledger has their outcome. Frames that are not due are
+acknowledged with the next outcome of their partition, which covers their offsets, or with a bare range when there is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from agents.acknowledge import InOrder
+from agents.ports import Board, Crash, Log, Sender
+from models.contract import Failed, Predicted, Predictor
+from schemas.ledger import Covered, Ended, Outcome, Started
+from schemas.pairing import Deployment, Pairing
+from schemas.parties import Plant
+from schemas.rejected import Rejected
+from streams import topics
+from streams.context import Context
+from streams.envelope import Headers, RawRecord
+from streams.frames import Frame, Selected, decode_frame, select
+from streams.ledger_codec import Entry, OutcomeRows, encode
+from streams.refusals import rejected_message
+
+#: Frames between the broker and the ledger at one time.
+WINDOW = 16
+
+#: Seconds after which offsets that were passed are told to the ledger although no due frame follows.
+FLUSH_S = 0.5
+
+#: Offsets read at a time when the rows before a frame are fetched again.
+CONTEXT_BLOCK = 512
+
+NO_TIMES = np.empty(0, dtype=np.int64)
+NO_ANSWERS = np.empty((0, 0))
+
+
+class Arrival(Protocol):
+    """A telemetry message as the runner takes it: what it holds, and how to say that it is done."""
+
+    @property
+    def record(self) -> RawRecord: ...
+
+    def ack(self) -> bool: ...
+
+
+@dataclass(kw_only=True)
+class Lane:
+    """One telemetry partition: the offsets passed since its last outcome, which were not due."""
+
+    first: int
+    passed: list[Arrival] = field(default_factory=list)
+    #: Rejections of what was passed, on their way to the broker.
+    sent: list[Awaitable[object]] = field(default_factory=list)
+    since: float = 0.0
+
+    def clear(self, last: int) -> tuple[list[Arrival], list[Awaitable[object]]]:
+        """Hand over what was passed, because an outcome covers it up to `last`."""
+        passed, sent = self.passed, self.sent
+        self.first, self.passed, self.sent = last + 1, [], []
+        return passed, sent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """Messages to acknowledge once what they became, and what was sent before, is with the broker."""
+
+    arrivals: list[Arrival]
+    sent: list[Awaitable[object]]
+    answer: Awaitable[list[Message]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """A message to send."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """What a runner runs."""
+
+    pairing: Pairing
+    deployment: Deployment
+    plant: Plant
+    #: How the candidate's code is held; recorded in every evaluation.
+    sandbox: str
+
+    @property
+    def source(self) -> str:
+        """The CloudEvents source of what it writes."""
+        return f"/plants/{self.plant.id}/runners/{self.deployment.id}"
+
+    def started(self) -> Started:
+        """The ledger entry that has to stand before every outcome."""
+        return Started(
+            pairing=self.pairing.id,
+            deployment=self.deployment.id,
+            plant=self.plant.id,
+            startup=self.pairing.startup,
+            subjects=self.deployment.subjects,
+            baseline=self.deployment.candidate is None,
+            agreement=self.pairing.agreement,
+            agreement_digest=self.pairing.agreement_digest,
+            starts=self.deployment.starts,
+            sandbox=self.sandbox,
+            simulated=self.pairing.simulated,
+        )
+
+
+class Runner:
+    """One deployment at work."""
+
+    def __init__(
+        self, assignment: Assignment, *, predictor: Predictor, sender: Sender, log: Log, board: Board, crash: Crash
+    ) -> None:
+        self._assignment = assignment
+        self._predictor = predictor
+        self._sender = sender
+        self._log = log
+        self._board = board
+        self._crash = crash
+        candidate = assignment.deployment.candidate
+        self._context = Context(rows=candidate.context_rows if candidate else 0)
+        self._tags = tuple(tag.name for tag in assignment.plant.tags)
+        self._known = {asset.name for asset in assignment.plant.assets}
+        self._agreed = set(assignment.pairing.agreement.assets)
+        self._lanes: dict[int, Lane] = {}
+        self._work: asyncio.Queue[Work] = asyncio.Queue(maxsize=WINDOW)
+        self._acknowledge = InOrder(window=WINDOW, crash=crash)
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Tell the ledger that the deployment runs, before any of its outcomes."""
+        await self._append(self._assignment.started(), "started")
+        until = self._until()
+        if until is not None:
+            await self._end(until)
+
+    async def background(self) -> None:
+        """Everything beside the reading of frames; runs as long as the runner."""
+        await asyncio.gather(self._write(), self._acknowledge.run(), self._flush(), self._watch())
+
+    def moved(self) -> None:
+        """The partitions are being assigned anew: what was passed belongs to whoever gets them."""
+        self._lanes.clear()
+        self._context.clear()
+
+    async def process(self, arrivals: AsyncIterator[Arrival]) -> None:
+        """Take telemetry in, message by message."""
+        async for arrival in arrivals:
+            await self.take(arrival)
+
+    # --- one message ----------------------------------------------------------------------------------------------
+
+    async def take(self, arrival: Arrival) -> None:
+        """Decide whether a message is due, and have it answered if so."""
+        record = arrival.record
+        lane = self._lanes.get(record.partition)
+        if lane is None:
+            lane = self._lanes[record.partition] = Lane(first=record.offset)
+            await self._recall(record)
+        asset = (record.key or b"").decode(errors="replace")
+        if not self._due(record, asset):
+            if asset not in self._known:
+                why = Rejected(reason="unknown_asset", detail=f"{self._assignment.plant.id} has no asset {asset!r}")
+                lane.sent.append(await self._send(self._rejection(record, why)))
+            lane.passed.append(arrival)
+            lane.since = time.monotonic()
+            return
+        first = lane.first
+        passed, sent = lane.clear(record.offset)
+        answer = asyncio.ensure_future(self._answer(record, asset, first))
+        await self._work.put(Work(arrivals=[*passed, arrival], sent=sent, answer=answer))
+
+    def _due(self, record: RawRecord, asset: str) -> bool:
+        start = self._assignment.deployment.starts.get(record.partition, 0)
+        until = self._until()
+        within = record.offset >= start and (until is None or record.offset < until.get(record.partition, 0))
+        return within and asset in self._agreed
+
+    def _until(self) -> dict[int, int] | None:
+        pairing = self._board.pairings.get(self._assignment.pairing.id)
+        deployment = pairing.deployment(self._assignment.deployment.id) if pairing is not None else None
+        return deployment.until if deployment is not None else self._assignment.deployment.until
+
+    async def _answer(self, record: RawRecord, asset: str, first: int) -> list[Message]:
+        frame = decode_frame(record, tags=self._tags)
+        if isinstance(frame, Rejected):
+            unread = frame.rows == 0
+            entry = self._refused(record, asset, first, frame, result="unreadable" if unread else "refused")
+            return [self._rejection(record, frame), self._message(entry, record)]
+        chosen = select(frame, self._assignment.pairing.agreement.inputs)
+        if isinstance(chosen, Rejected):
+            entry = self._refused(record, asset, first, chosen, result="refused")
+            return [self._rejection(record, chosen), self._message(entry, record)]
+        # Nothing is awaited before this call: frames reach the predictor in the order of the log.
+        context, n_context = self._context.before(asset)
+        self._context.add(asset, chosen.batch)
+        answer = await self._ask(asset, chosen, frame.rows, context, n_context)
+        return [self._message(self._outcome(record, frame, first, answer), record)]
+
+    async def _ask(
+        self, asset: str, chosen: Selected, rows: int, context: bytes | None, n_context: int
+    ) -> Predicted | Failed:
+        return await self._predictor.predict(asset, chosen.payload, rows, context, n_context)
+
+    # --- what goes to the ledger ----------------------------------------------------------------------------------
+
+    def _outcome(self, record: RawRecord, frame: Frame, first: int, answer: Predicted | Failed) -> OutcomeRows:
+        failed = isinstance(answer, Failed)
+        meta = Outcome(
+            pairing=self._assignment.pairing.id,
+            deployment=self._assignment.deployment.id,
+            partition=record.partition,
+            first=first,
+            last=record.offset,
+            asset=frame.asset,
+            frame=frame.ident,
+            appended_ms=record.timestamp_ms,
+            rows=frame.rows,
+            result="failed" if failed else "answered",
+            failure=answer.kind if isinstance(answer, Failed) else None,
+            detail=answer.text[:500] if isinstance(answer, Failed) else None,
+            cpu_us=0 if isinstance(answer, Failed) else answer.cpu_ns // 1000,
+            wall_us=0 if isinstance(answer, Failed) else answer.wall_ns // 1000,
+        )
+        if isinstance(answer, Failed):
+            return OutcomeRows(meta=meta, times_us=NO_TIMES, answers=NO_ANSWERS)
+        answers = answer.columns[: len(self._assignment.deployment.subjects)]
+        return OutcomeRows(meta=meta, times_us=frame.times(), answers=answers)
+
+    def _refused(self, record: RawRecord, asset: str, first: int, why: Rejected, *, result: Any) -> OutcomeRows:
+        meta = Outcome(
+            pairing=self._assignment.pairing.id,
+            deployment=self._assignment.deployment.id,
+            partition=record.partition,
+            first=first,
+            last=record.offset,
+            asset=asset,
+            frame=record.header("ce_id") or f"{record.partition}-{record.offset}",
+            appended_ms=record.timestamp_ms,
+            rows=why.rows,
+            result=result,
+            detail=why.detail[:500],
+        )
+        return OutcomeRows(meta=meta, times_us=NO_TIMES, answers=NO_ANSWERS)
+
+    def _message(self, entry: Entry, record: RawRecord) -> Message:
+        key, value, headers = encode(
+            entry, source=self._assignment.source, ident=f"{record.partition}-{record.offset}"
+        )
+        return Message(topic=topics.ledger(self._assignment.plant.id), key=key, value=value, headers=headers)
+
+    def _rejection(self, record: RawRecord, why: Rejected) -> Message:
+        key, value, headers = rejected_message(record, why, source=self._assignment.source)
+        return Message(topic=topics.rejected(self._assignment.plant.id), key=key, value=value, headers=headers)
+
+    async def _append(self, entry: Entry, ident: str) -> None:
+        key, value, headers = encode(entry, source=self._assignment.source, ident=ident)
+        message = Message(topic=topics.ledger(self._assignment.plant.id), key=key, value=value, headers=headers)
+        await (await self._send(message))
+
+    async def _send(self, message: Message) -> Awaitable[object]:
+        return await self._sender.send(message.topic, message.key, message.value, message.headers)
+
+    # --- background -----------------------------------------------------------------------------------------------
+
+    async def _write(self) -> None:
+        """Queue outcomes for the ledger in order; the broker has them in that order too."""
+        while True:
+            work = await self._work.get()
+            try:
+                sent = [await self._send(message) for message in await work.answer]
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:
+                self._crash(error)
+            await self._acknowledge.put(work.arrivals, asyncio.gather(*work.sent, *sent))
+
+    async def _flush(self) -> None:
+        """Cover offsets that were passed when no due frame has followed for a while."""
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            now = time.monotonic()
+            for partition, lane in list(self._lanes.items()):
+                if lane.passed and now - lane.since >= FLUSH_S:
+                    await self._cover(partition, lane)
+
+    async def _cover(self, partition: int, lane: Lane) -> None:
+        first, end = lane.first, lane.passed[-1].record
+        arrivals, sent = lane.clear(end.offset)
+        covered = Covered(
+            pairing=self._assignment.pairing.id,
+            deployment=self._assignment.deployment.id,
+            partition=partition,
+            first=first,
+            last=end.offset,
+        )
+        ready: asyncio.Future[list[Message]] = asyncio.get_running_loop().create_future()
+        ready.set_result([self._message(covered, end)])
+        await self._work.put(Work(arrivals=arrivals, sent=sent, answer=ready))
+
+    async def _watch(self) -> None:
+        """Tell the ledger when the deployment's end is fixed."""
+        changed = asyncio.Event()
+        self._board.on_change(lambda pairing: changed.set())
+        while True:
+            await changed.wait()
+            changed.clear()
+            until = self._until()
+            if until is not None:
+                await self._end(until)
+                return
+
+    async def _end(self, until: dict[int, int]) -> None:
+        ended = Ended(
+            pairing=self._assignment.pairing.id, deployment=self._assignment.deployment.id, until=until
+        )
+        await self._append(ended, "ended")
+
+    # --- context --------------------------------------------------------------------------------------------------
+
+    async def _recall(self, record: RawRecord) -> None:
+        """Read the rows before the first frame of a partition again, never across the start of the deployment."""
+        start = self._assignment.deployment.starts.get(record.partition, 0)
+        if not self._context.rows or record.offset <= start:
+            return
+        topic = topics.telemetry(self._assignment.plant.id)
+        found: list[Frame] = []
+        end = record.offset
+        while end > start and not self._enough(found):
+            block = await self._log.read(topic, record.partition, max(start, end - CONTEXT_BLOCK), end)
+            decoded = [decode_frame(one, tags=self._tags) for one in block]
+            found = [one for one in decoded if isinstance(one, Frame) and one.asset in self._agreed] + found
+            end = max(start, end - CONTEXT_BLOCK)
+        for frame in found:
+            chosen = select(frame, self._assignment.pairing.agreement.inputs)
+            if isinstance(chosen, Selected):
+                self._context.add(frame.asset, chosen.batch)
+
+    def _enough(self, found: list[Frame]) -> bool:
+        rows = dict.fromkeys(self._agreed, 0)
+        for frame in found:
+            rows[frame.asset] += frame.rows
+        return all(count >= self._context.rows for count in rows.values())
+

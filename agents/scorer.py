@@ -1,0 +1,407 @@
+"""The scorer: folds a plant's ledger into evaluations, and closes a pairing when nothing is open any more."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from agents.labels import Labels
+from agents.ports import Board, Crash, Log, Sender, put
+from agents.runner import Arrival
+from models.metrics import metrics_for
+from models.verdicts import judge
+from schemas.evaluation import Evaluation, Verdict
+from schemas.ledger import Closed, Started, Tick
+from schemas.pairing import Pairing, Phase
+from schemas.rejected import Rejected
+from schemas.requests import ReportConclusion, Request
+from streams import topics
+from streams.envelope import EVALUATION, REQUEST, VERDICT, RawRecord, headers
+from streams.frames import moment
+from streams.ledger import Book
+from streams.ledger_codec import decode, encode
+from streams.refusals import rejected_message
+from streams.run import Run, SumsOf
+
+log = logging.getLogger(__name__)
+
+#: Entries folded before the state is written down, and how long the first of them waits, in seconds.
+BATCH = 512
+WAIT_S = 0.1
+
+#: Entries read at a time when a range is folded again.
+BLOCK = 5000
+
+#: Seconds between looks at what could be closed or whose deadline has passed.
+LOOK_S = 0.25
+
+#: At most one evaluation a candidate in so many seconds.
+CADENCE_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What the state file holds of one ledger partition."""
+
+    #: The next offset to be folded.
+    position: int
+    #: Entries of open pairings that counted, in order: offset and record.
+    entries: Sequence[RawRecord]
+    #: Duplicates and gaps seen, by deployment; they are not among the entries.
+    noise: dict[str, tuple[int, int]]
+    #: Pairings that are closed.
+    closed: frozenset[str]
+
+
+class State(Protocol):
+    """The scorer's state on disk: a cache of the fold, written in one transaction with the folded offset."""
+
+    def load(self, partition: int) -> Kept: ...
+
+    def save(
+        self,
+        partition: int,
+        *,
+        position: int,
+        counted: Sequence[RawRecord],
+        noise: dict[str, tuple[int, int]],
+        closed: Iterable[str],
+    ) -> None: ...
+
+
+def sums_for(started: Started) -> SumsOf:
+    """How the task of a deployment's agreement sums up answers."""
+    return metrics_for(started.agreement).sums
+
+
+def evaluations(book: Book, *, partition: int, offset: int, at_ms: int, final: bool) -> list[Evaluation]:
+    """The scores of every subject of a pairing as its ledger stands."""
+    book.settle()
+    return [
+        evaluation
+        for name in sorted(book.runs)
+        for evaluation in _of_run(book, book.runs[name], partition=partition, offset=offset, at_ms=at_ms, final=final)
+    ]
+
+
+def _of_run(book: Book, run: Run, *, partition: int, offset: int, at_ms: int, final: bool) -> list[Evaluation]:
+    started = run.started
+    metrics = metrics_for(started.agreement)
+    return [
+        Evaluation(
+            pairing=book.pairing,
+            plant=started.plant,
+            startup=started.startup,
+            candidate=standing.subject,
+            baseline=started.baseline,
+            task=started.agreement.task,
+            ledger_partition=partition,
+            ledger_offset=offset,
+            chain=book.chain.hex(),
+            at=moment(at_ms * 1000),
+            final=final,
+            counts=standing.counts,
+            audit=standing.audit,
+            confusion=metrics.confusion(standing.sums),
+            metrics=metrics.metrics(standing.sums),
+            sandbox=started.sandbox,
+            simulated=started.simulated,
+        )
+        for standing in run.standings(metrics.zero())
+    ]
+
+
+def digest_of(record: RawRecord) -> bytes:
+    """SHA-256 of an entry's bytes, as it goes into the chain."""
+    return hashlib.sha256(record.value or b"").digest()
+
+
+@dataclass(kw_only=True)
+class Folded:
+    """One ledger partition as far as it is folded."""
+
+    partition: int
+    position: int = 0
+    books: dict[str, Book] = field(default_factory=dict)
+    closed: set[str] = field(default_factory=set)
+    changed: set[str] = field(default_factory=set)
+    counted: list[RawRecord] = field(default_factory=list)
+    #: The position that the state file holds.
+    saved: int = 0
+    last_ms: int = 0
+
+    def take(self, record: RawRecord) -> Rejected | str | None:
+        """Fold one record; gives the pairing that it closed, or why it cannot be read."""
+        if record.offset < self.position:
+            return None
+        self.position = record.offset + 1
+        self.last_ms = record.timestamp_ms
+        entry = decode(record)
+        if isinstance(entry, Rejected):
+            return entry
+        pairing = (record.key or b"").decode(errors="replace")
+        if pairing in self.closed:
+            return None
+        book = self.books.setdefault(pairing, Book(pairing=pairing, sums_for=sums_for))
+        if book.fold(entry, offset=record.offset, digest=digest_of(record)):
+            self.counted.append(record)
+            self.changed.add(pairing)
+        return pairing if book.closed else None
+
+    def noise(self) -> dict[str, tuple[int, int]]:
+        """Duplicates and gaps seen, by deployment."""
+        return {
+            name: (run.tally.duplicates, run.tally.gaps) for book in self.books.values() for name, run in book.runs.items()
+        }
+
+    def restore(self, kept: Kept) -> None:
+        """Fold again what the state file holds."""
+        self.closed |= kept.closed
+        for record in kept.entries:
+            self.take(record)
+        for book in self.books.values():
+            for name, run in book.runs.items():
+                run.tally.duplicates, run.tally.gaps = kept.noise.get(name, (0, 0))
+        self.position = self.saved = max(self.position, kept.position)
+        self.counted.clear()
+
+
+class Scorer:
+    """The scores of one plant."""
+
+    def __init__(
+        self,
+        plant: str,
+        *,
+        sender: Sender,
+        log: Log,
+        board: Board,
+        labels: Labels,
+        state: State,
+        crash: Crash,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._plant = plant
+        self._sender = sender
+        self._log = log
+        self._board = board
+        self._labels = labels
+        self._state = state
+        self._crash = crash
+        self._now_ms = now_ms
+        self._queue: asyncio.Queue[Arrival] = asyncio.Queue(maxsize=BATCH)
+        self._partitions: dict[int, Folded] = {}
+        self._published: dict[str, float] = {}
+        self._closing: set[str] = set()
+        self._looked = 0.0
+
+    async def process(self, arrivals: AsyncIterator[Arrival]) -> None:
+        """Take ledger entries in; they are folded and acknowledged by `background`."""
+        async for arrival in arrivals:
+            await self._queue.put(arrival)
+
+    def moved(self) -> None:
+        """The partitions are being assigned anew: the state is opened again where it is needed."""
+        self._partitions.clear()
+
+    async def background(self) -> None:
+        """Fold, write down, publish, acknowledge; a broken world ends the process instead."""
+        try:
+            while True:
+                arrivals = await self._batch()
+                await self._fold(arrivals)
+                await self._publish()
+                await self._tick_and_close()
+                self._save()
+                for arrival in arrivals:
+                    arrival.ack()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._crash(error)
+
+    async def _batch(self) -> list[Arrival]:
+        try:
+            found = [await asyncio.wait_for(self._queue.get(), WAIT_S)]
+        except TimeoutError:
+            return []
+        while len(found) < BATCH and not self._queue.empty():
+            found.append(self._queue.get_nowait())
+        return found
+
+    # --- folding --------------------------------------------------------------------------------------------------
+
+    async def _fold(self, arrivals: Sequence[Arrival]) -> None:
+        for arrival in arrivals:
+            record = arrival.record
+            folded = self._partitions.get(record.partition)
+            if folded is None:
+                folded = self._open(record.partition)
+            if record.offset > folded.position:
+                await self._catch_up(folded, record.offset)
+            await self._take(folded, record)
+
+    def _open(self, partition: int) -> Folded:
+        folded = Folded(partition=partition)
+        folded.restore(self._state.load(partition))
+        self._partitions[partition] = folded
+        return folded
+
+    async def _catch_up(self, folded: Folded, end: int) -> None:
+        """The state file is missing or older than what is acknowledged: read what it has not seen."""
+        topic = topics.ledger(self._plant)
+        while folded.position < end:
+            block = min(folded.position + BLOCK, end)
+            for record in await self._log.read(topic, folded.partition, folded.position, block):
+                await self._take(folded, record)
+            folded.position = block
+
+    async def _take(self, folded: Folded, record: RawRecord) -> None:
+        result = folded.take(record)
+        if isinstance(result, Rejected):
+            key, value, listed = rejected_message(record, result, source=f"/plants/{self._plant}/scorer")
+            await put(self._sender, topics.rejected(self._plant), key, value, listed)
+        elif result is not None:
+            await self._conclude(folded, result, record)
+
+    def _save(self) -> None:
+        for folded in self._partitions.values():
+            if folded.position > folded.saved:
+                self._state.save(
+                    folded.partition,
+                    position=folded.position,
+                    counted=folded.counted,
+                    noise=folded.noise(),
+                    closed=folded.closed,
+                )
+                folded.counted = []
+                folded.saved = folded.position
+
+    # --- publishing -----------------------------------------------------------------------------------------------
+
+    async def _publish(self) -> None:
+        now = time.monotonic()
+        for folded in self._partitions.values():
+            for pairing in sorted(folded.changed):
+                if now - self._published.get(pairing, -CADENCE_S) < CADENCE_S:
+                    continue
+                folded.changed.discard(pairing)
+                if pairing not in folded.books:
+                    continue
+                self._published[pairing] = now
+                for evaluation in evaluations(
+                    folded.books[pairing],
+                    partition=folded.partition,
+                    offset=folded.position - 1,
+                    at_ms=folded.last_ms,
+                    final=False,
+                ):
+                    await self._send_evaluation(evaluation)
+
+    async def _send_evaluation(self, evaluation: Evaluation) -> None:
+        ident = f"{evaluation.ledger_offset}-{evaluation.candidate}"
+        listed = headers(EVALUATION, source=f"/plants/{self._plant}/scorer", ident=ident)
+        key = f"{evaluation.pairing}/{evaluation.candidate}".encode()
+        await put(self._sender, topics.evaluations(self._plant), key, evaluation.to_json(), listed)
+
+    # --- closing --------------------------------------------------------------------------------------------------
+
+    async def _tick_and_close(self) -> None:
+        now = time.monotonic()
+        if now - self._looked < LOOK_S:
+            return
+        self._looked = now
+        for folded in self._partitions.values():
+            for name, book in folded.books.items():
+                pairing = self._board.pairings.get(name)
+                if pairing is None or name in self._closing:
+                    continue
+                book.settle()
+                await self._tick(book)
+                if pairing.phase is Phase.CLOSING and book.ready_to_close({one.id for one in pairing.deployments}):
+                    self._closing.add(name)
+                    await self._append(Closed(pairing=name), "closed")
+
+    async def _tick(self, book: Book) -> None:
+        """Tell the ledger that deadlines have passed, once every label appended before stands in it."""
+        deadline = book.next_deadline_ms()
+        now = self._now_ms()
+        if deadline is None or deadline >= now or book.ticked_ms > deadline:
+            return
+        ends = await self._log.ends(topics.labels(self._plant))
+        if self._labels.taken(book.pairing, ends):
+            await self._append(Tick(pairing=book.pairing, at_ms=now), f"tick-{now}")
+
+    async def _append(self, entry: Closed | Tick, ident: str) -> None:
+        key, value, listed = encode(entry, source=f"/plants/{self._plant}/scorer", ident=ident)
+        await put(self._sender, topics.ledger(self._plant), key, value, listed)
+
+    async def _conclude(self, folded: Folded, name: str, record: RawRecord) -> None:
+        """Fold the closed range again from its start, and publish what both folds agree on."""
+        book = folded.books[name]
+        running = evaluations(
+            book, partition=folded.partition, offset=record.offset, at_ms=record.timestamp_ms, final=True
+        )
+        again = await self._again(book, record, folded.partition)
+        equal = [one.to_json() for one in running] == [one.to_json() for one in again]
+        if not equal:
+            log.error("pairing %s: the ledger folded again differs from the running scores", name)
+        verdicts = self._verdicts(book, again, equal=equal)
+        for evaluation in again:
+            await self._send_evaluation(evaluation)
+        for verdict in verdicts:
+            await self._send_verdict(verdict)
+        await self._report(name, verdicts)
+        folded.closed.add(name)
+        folded.changed.discard(name)
+        del folded.books[name]
+
+    async def _again(self, book: Book, closed: RawRecord, partition: int) -> list[Evaluation]:
+        fresh = Book(pairing=book.pairing, sums_for=sums_for)
+        position = book.first_offset or 0
+        while position <= closed.offset:
+            end = min(position + BLOCK, closed.offset + 1)
+            for record in await self._log.read(topics.ledger(self._plant), partition, position, end):
+                entry = decode(record)
+                if record.key == closed.key and not isinstance(entry, Rejected):
+                    fresh.fold(entry, offset=record.offset, digest=digest_of(record))
+            position = end
+        return evaluations(
+            fresh, partition=partition, offset=closed.offset, at_ms=closed.timestamp_ms, final=True
+        )
+
+    def _verdicts(self, book: Book, final: list[Evaluation], *, equal: bool) -> list[Verdict]:
+        agreement = {
+            subject: run.started for run in book.runs.values() for subject in run.started.subjects if not run.started.baseline
+        }
+        return [
+            judge(
+                agreement[one.candidate].agreement.acceptance,
+                one,
+                digest=agreement[one.candidate].agreement_digest,
+                recomputed_equal=equal,
+            )
+            for one in final
+            if not one.baseline
+        ]
+
+    async def _send_verdict(self, verdict: Verdict) -> None:
+        key = f"{verdict.pairing}/{verdict.candidate}"
+        listed = headers(VERDICT, source=f"/plants/{self._plant}/scorer", ident=key)
+        await put(self._sender, topics.verdicts(self._plant), key.encode(), verdict.to_json(), listed)
+
+    async def _report(self, pairing: str, verdicts: Sequence[Verdict]) -> None:
+        request = Request(
+            id=f"conclusion-{pairing}"[:64],
+            at=moment(self._now_ms() * 1000),
+            command=ReportConclusion(
+                pairing=pairing, verdicts={one.candidate: one.verdict for one in verdicts}
+            ),
+        )
+        listed = headers(REQUEST, source=f"/plants/{self._plant}/scorer", ident=request.id)
+        await put(self._sender, topics.requests(self._plant), pairing.encode(), request.to_json(), listed)

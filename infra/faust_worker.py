@@ -1,0 +1,124 @@
+"""A Faust app with the settings that keep its promises, and the adapters between Faust and the agents.
+
+Each setting that is not the default has its reason beside it; what was measured stands in `docs/architecture.md`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import faust
+
+from streams.envelope import Headers, RawRecord, pairs
+
+log = logging.getLogger(__name__)
+
+#: Exit code of a worker whose world broke: nothing was acknowledged, start it again.
+BROKEN_WORLD = 75
+
+SEND_BYTES = 4 * 1024 * 1024
+
+
+def make_app(name: str, *, bootstrap: str, home: Path) -> faust.App:
+    """A Faust app; its name is its consumer group."""
+    return faust.App(
+        name,
+        broker=[f"kafka://{address}" for address in bootstrap.split(",")],
+        datadir=str(home / "faust" / name.replace("/", "_")),
+        autodiscover=False,
+        # Serves its tables to the network unless told otherwise.
+        web_enabled=False,
+        # Topics are declared in one place, and an agent starves on one that Faust made by itself.
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        # A member that was killed is replaced at once instead of after a minute.
+        broker_session_timeout=10.0,
+        broker_heartbeat_interval=2.0,
+        consumer_group_instance_id=f"{name}-0",
+        broker_commit_interval=0.5,
+        # A group has its starting offsets set; a new one without them begins at the beginning, never skips.
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=SEND_BYTES,
+        consumer_metadata_max_age_ms=5000,
+        producer_max_request_size=SEND_BYTES,
+        producer_acks=-1,
+        worker_redirect_stdouts=False,
+    )
+
+
+def raw_topic(app: faust.App, *names: str) -> Any:
+    """Topics whose messages reach the agent as bytes: a decode error in Faust's own codec would be acknowledged."""
+    return app.topic(*names, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+
+
+class FaustArrival:
+    """A Faust event as the agents take it."""
+
+    __slots__ = ("_event", "record")
+
+    def __init__(self, event: Any) -> None:
+        self._event = event
+        message = event.message
+        self.record = RawRecord(
+            topic=message.topic,
+            partition=message.partition,
+            offset=message.offset,
+            timestamp_ms=round((message.timestamp or 0) * 1000),
+            key=message.key,
+            value=message.value,
+            headers=pairs(message.headers),
+        )
+
+    def ack(self) -> bool:
+        """Mark the message as done."""
+        return bool(self._event.ack())
+
+
+async def arrivals(stream: Any) -> AsyncIterator[FaustArrival]:
+    """Every message of a stream, none of them acknowledged by Faust."""
+    async for event in stream.noack().events():
+        yield FaustArrival(event)
+
+
+class FaustSender:
+    """Appends messages through the app's producer; a `Sender`."""
+
+    def __init__(self, app: faust.App) -> None:
+        self._app = app
+
+    async def send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> Awaitable[object]:
+        """Queue a message, in order; awaiting the result waits until the broker has it."""
+        producer = await self._app.maybe_start_producer()
+        return await producer.send(topic, key, value, None, None, headers)
+
+
+def crash(error: BaseException) -> NoReturn:
+    """End the process at once, so that nothing in flight is acknowledged."""
+    log.critical("the world is broken, nothing is acknowledged: %s", error, exc_info=error)
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(BROKEN_WORLD)
+
+
+def guarded(body: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    """A task whose failure is a broken world."""
+
+    async def task() -> None:
+        try:
+            await body()
+        except Exception as error:  # noqa: BLE001
+            crash(error)
+
+    task.__name__ = getattr(body, "__name__", "task")
+    return task
+
+
+def run(app: faust.App, *, log_level: str = "INFO") -> NoReturn:
+    """Run the app in this process until it is told to stop."""
+    faust.Worker(app, loglevel=log_level, quiet=True, redirect_stdouts=False).execute_from_commandline()
+    raise SystemExit(0)

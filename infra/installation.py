@@ -1,0 +1,134 @@
+"""A whole installation on one machine: broker, MLflow, control, and each plant's workers, up and down together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from infra import kafka_admin
+from infra.kafka_broker import EmbeddedKafka
+from infra.log import raw, reader
+from infra.mlflow_server import MlflowServer
+from infra.model_registry import ModelRegistry
+from infra.settings import ADDRESS_FILE, Addresses, Settings
+from infra.supervisor import LOOK_S, PlantSupervisor, Workers
+from infra.worker import WorkerSpec
+from schemas.evaluation import Verdict
+from schemas.events import Fact
+from streams import topics
+from streams.lifecycle import Installation as State
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[str], None]
+
+
+class Installation:
+    """Runs everything that has no address of its own."""
+
+    def __init__(self, settings: Settings, *, progress: Progress = log.info, port: int | None = None) -> None:
+        self._settings = settings
+        self._home = settings.home.resolve()
+        self._progress = progress
+        self._port = port
+        self._broker: EmbeddedKafka | None = None
+        self._mlflow: MlflowServer | None = None
+        self._workers = Workers(home=self._home)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._state = State()
+        self.addresses: Addresses | None = None
+
+    async def start(self) -> Addresses:
+        """Start broker, MLflow and control; what was running before goes on."""
+        self._home.mkdir(parents=True, exist_ok=True)
+        bootstrap, uri = await asyncio.gather(self._start_broker(), self._start_mlflow())
+        await asyncio.to_thread(kafka_admin.ensure_topics, bootstrap, topics.of_installation())
+        self.addresses = Addresses(
+            bootstrap=bootstrap,
+            mlflow=uri,
+            cluster_id=self._broker.cluster_id if self._broker else "",
+            pid=os.getpid(),
+        )
+        await self._workers.start("control", WorkerSpec(kind="control", bootstrap=bootstrap, home=self._home))
+        registry = ModelRegistry(uri, self._home / "models")
+        self._tasks = [
+            asyncio.create_task(self._follow(bootstrap, registry)),
+            asyncio.create_task(self._look_after()),
+        ]
+        self.addresses.write(self._home)
+        self._progress(f"running: Kafka at {bootstrap}, MLflow at {uri}")
+        return self.addresses
+
+    async def _start_broker(self) -> str:
+        if self._settings.kafka_bootstrap_servers:
+            return self._settings.kafka_bootstrap_servers
+        self._progress("starting Apache Kafka")
+        self._broker = EmbeddedKafka(self._home / "kafka", port=self._port, progress=self._progress)
+        await asyncio.to_thread(self._broker.start)
+        return self._broker.bootstrap
+
+    async def _start_mlflow(self) -> str:
+        if self._settings.mlflow_tracking_uri:
+            return self._settings.mlflow_tracking_uri
+        self._progress("starting MLflow")
+        self._mlflow = MlflowServer(self._home / "mlflow")
+        await asyncio.to_thread(self._mlflow.start)
+        return self._mlflow.tracking_uri
+
+    async def wait(self) -> None:
+        """Wait until a part fails that cannot be started again."""
+        await asyncio.gather(*self._tasks)
+
+    async def stop(self) -> None:
+        """Stop everything in order: workers finish what they have in hand, then MLflow and the broker go."""
+        (self._home / ADDRESS_FILE).unlink(missing_ok=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._workers.stop(*self._workers.running)
+        if self._mlflow is not None:
+            await asyncio.to_thread(self._mlflow.stop)
+        if self._broker is not None:
+            await asyncio.to_thread(self._broker.stop)
+
+    async def _look_after(self) -> None:
+        while True:
+            await self._workers.look_after()
+            await asyncio.sleep(LOOK_S)
+
+    async def _follow(self, bootstrap: str, registry: ModelRegistry) -> None:
+        """Follow the facts: an admitted plant gets its workers."""
+        async with asyncio.TaskGroup() as group, reader(bootstrap) as consumer:
+            consumer.subscribe([topics.EVENTS])
+            async for record in consumer:
+                before = set(self._state.plants)
+                self._state.fold(Fact.model_validate_json(record.value or b""))
+                for ident in set(self._state.plants) - before:
+                    supervisor = PlantSupervisor(
+                        self._state.plants[ident],
+                        bootstrap=bootstrap,
+                        home=self._home,
+                        workers=self._workers,
+                        registry=registry,
+                    )
+                    group.create_task(supervisor.run())
+                    group.create_task(self._record_verdicts(bootstrap, ident, registry))
+
+    async def _record_verdicts(self, bootstrap: str, plant: str, registry: ModelRegistry) -> None:
+        """Write final evaluations back to MLflow; what stands there already is left alone."""
+        async with reader(bootstrap) as consumer:
+            consumer.subscribe([topics.verdicts(plant)])
+            async for record in consumer:
+                verdict = Verdict.model_validate_json(raw(record).value or b"")
+                pairing = self._state.pairings.get(verdict.pairing)
+                for deployment in pairing.deployments if pairing else ():
+                    if deployment.candidate is not None and deployment.candidate.id == verdict.candidate:
+                        await registry.record(verdict, deployment.candidate)
+
+
+def home_of(settings: Settings) -> Path:
+    """The installation's directory, absolute."""
+    return settings.home.resolve()

@@ -1,0 +1,144 @@
+"""Reading topics beside a worker's own consumer: ranges that are read again, and the state of pairings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from pydantic import ValidationError
+
+from infra.errors import TopicMissing
+from schemas.base import Offsets
+from schemas.pairing import Pairing
+from streams import topics
+from streams.envelope import RawRecord, pairs
+
+FETCH_BYTES = 8 * 1024 * 1024
+
+
+def raw(record: object) -> RawRecord:
+    """A record of aiokafka as ours."""
+    return RawRecord(
+        topic=record.topic,  # type: ignore[attr-defined]
+        partition=record.partition,  # type: ignore[attr-defined]
+        offset=record.offset,  # type: ignore[attr-defined]
+        timestamp_ms=record.timestamp,  # type: ignore[attr-defined]
+        key=record.key,  # type: ignore[attr-defined]
+        value=record.value,  # type: ignore[attr-defined]
+        headers=pairs(record.headers),  # type: ignore[attr-defined]
+    )
+
+
+@asynccontextmanager
+async def reader(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer without a group."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=FETCH_BYTES,
+        metadata_max_age_ms=5000,
+    )
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+    await consumer.topics()
+    found = consumer.partitions_for_topic(topic)
+    if not found:
+        raise TopicMissing(f"topic {topic} does not exist")
+    return [TopicPartition(topic, number) for number in sorted(found)]
+
+
+class TopicLog:
+    """Ranges of topics, read when they are needed; a `Log`."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+
+    async def ends(self, topic: str) -> Offsets:
+        """The next offset of each partition."""
+        async with reader(self._bootstrap) as consumer:
+            found = await consumer.end_offsets(await _partitions(consumer, topic))
+        return {place.partition: offset for place, offset in found.items()}
+
+    async def read(self, topic: str, partition: int, start: int, end: int) -> Sequence[RawRecord]:
+        """The records with start ≤ offset < end that still exist, in order."""
+        if start >= end:
+            return []
+        place = TopicPartition(topic, partition)
+        found: list[RawRecord] = []
+        async with reader(self._bootstrap) as consumer:
+            await _partitions(consumer, topic)
+            consumer.assign([place])
+            consumer.seek(place, start)
+            last = min(end, (await consumer.end_offsets([place]))[place])
+            while await consumer.position(place) < last:
+                for records in (await consumer.getmany(timeout_ms=500)).values():
+                    found += [raw(record) for record in records if record.offset < end]
+        return found
+
+
+class PairingBoard:
+    """The present state of a plant's pairings, followed from its compacted topic; a `Board`."""
+
+    def __init__(self, bootstrap: str, plant: str) -> None:
+        self._bootstrap = bootstrap
+        self._topic = topics.pairings(plant)
+        self._pairings: dict[str, Pairing] = {}
+        self._listeners: list[Callable[[Pairing], None]] = []
+        self._loaded = asyncio.Event()
+
+    @property
+    def pairings(self) -> Mapping[str, Pairing]:
+        """Pairings by id."""
+        return self._pairings
+
+    def on_change(self, listener: Callable[[Pairing], None]) -> None:
+        """Call the listener for every pairing there is now, and whenever one changes."""
+        self._listeners.append(listener)
+        for pairing in list(self._pairings.values()):
+            listener(pairing)
+
+    async def loaded(self) -> None:
+        """Wait until everything that stood in the topic at the start is known."""
+        await self._loaded.wait()
+
+    async def follow(self) -> None:
+        """Follow the topic for ever."""
+        async with reader(self._bootstrap) as consumer:
+            places = await _partitions(consumer, self._topic)
+            consumer.assign(places)
+            await consumer.seek_to_beginning(*places)
+            ends = await consumer.end_offsets(places)
+            while True:
+                if not self._loaded.is_set() and await self._reached(consumer, ends):
+                    self._loaded.set()
+                for records in (await consumer.getmany(timeout_ms=500)).values():
+                    for record in records:
+                        self._take(raw(record))
+
+    async def _reached(self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
+        for place, end in ends.items():
+            if await consumer.position(place) < end:
+                return False
+        return True
+
+    def _take(self, record: RawRecord) -> None:
+        try:
+            pairing = Pairing.model_validate_json(record.value or b"")
+        except ValidationError:
+            return
+        known = self._pairings.get(pairing.id)
+        if known is not None and known.fact >= pairing.fact:
+            return
+        self._pairings[pairing.id] = pairing
+        for listener in self._listeners:
+            listener(pairing)

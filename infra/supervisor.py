@@ -1,0 +1,185 @@
+"""Keeps the workers of an installation running: control, and for every plant its scorer and its runners."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from infra import kafka_admin, processes
+from infra.log import PairingBoard
+from infra.model_registry import ModelRegistry
+from infra.worker import WorkerSpec, runner_group
+from schemas.pairing import Deployment, Pairing, Phase
+from schemas.parties import Plant
+from streams import topics
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestartPolicy:
+    """How long a worker that ended by itself stays down: `first_s`, doubled for each end in a row, up to `most_s`."""
+
+    first_s: float = 0.5
+    most_s: float = 30.0
+    #: A worker that ran so long begins a new row.
+    healthy_s: float = 60.0
+
+    def delay_s(self, ends: int) -> float:
+        """Seconds to wait after so many ends in a row."""
+        return float(min(self.first_s * 2.0 ** max(0, ends - 1), self.most_s))
+
+
+def wanted(pairings: Mapping[str, Pairing]) -> dict[str, tuple[Pairing, Deployment]]:
+    """The deployments that have to run, by id: all of every pairing that is not concluded."""
+    return {
+        deployment.id: (pairing, deployment)
+        for pairing in pairings.values()
+        if pairing.phase is not Phase.CONCLUDED
+        for deployment in pairing.deployments
+    }
+
+
+@dataclass(kw_only=True)
+class Worker:
+    """One worker process that is kept running."""
+
+    spec: WorkerSpec
+    process: processes.Process
+    started_at: float
+    ends: int = 0
+    start_at: float | None = None
+
+
+@dataclass(kw_only=True)
+class Workers:
+    """Worker processes by name."""
+
+    home: Path
+    policy: RestartPolicy = field(default_factory=RestartPolicy)
+    running: dict[str, Worker] = field(default_factory=dict)
+
+    async def start(self, name: str, spec: WorkerSpec) -> None:
+        """Start a worker and keep it running."""
+        process = await asyncio.to_thread(self._launch, name, spec)
+        self.running[name] = Worker(spec=spec, process=process, started_at=time.monotonic())
+        log.info("started %s (process %d)", name, process.pid)
+
+    async def stop(self, *names: str) -> None:
+        """Stop workers: they finish what they have in hand."""
+        gone = [self.running.pop(name) for name in names if name in self.running]
+        await asyncio.gather(*(asyncio.to_thread(worker.process.stop, 15.0) for worker in gone))
+
+    async def look_after(self) -> None:
+        """Start workers again that ended by themselves."""
+        now = time.monotonic()
+        for name, worker in list(self.running.items()):
+            if worker.start_at is not None:
+                if now >= worker.start_at:
+                    worker.process = await asyncio.to_thread(self._launch, name, worker.spec)
+                    worker.started_at, worker.start_at = now, None
+            elif not worker.process.alive():
+                lived = now - worker.started_at
+                worker.ends = 1 if lived > self.policy.healthy_s else worker.ends + 1
+                worker.start_at = now + self.policy.delay_s(worker.ends)
+                log.warning(
+                    "%s ended with code %s; started again in %.1f s; see %s",
+                    name,
+                    worker.process.poll(),
+                    self.policy.delay_s(worker.ends),
+                    worker.process.log_path,
+                )
+
+    def _launch(self, name: str, spec: WorkerSpec) -> processes.Process:
+        safe = name.replace("/", ".")
+        path = self.home / "workers" / f"{safe}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(spec.model_dump_json().encode())
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+        return processes.start(
+            [sys.executable, "-m", "infra.worker", str(path)],
+            log_path=self.home / "logs" / f"{safe}.log",
+            env=environment,
+            cwd=Path(__file__).resolve().parent.parent,
+            grace_s=10.0,
+        )
+
+
+class PlantSupervisor:
+    """Starts and stops the workers of one plant, from the state of its pairings."""
+
+    def __init__(self, plant: Plant, *, bootstrap: str, home: Path, workers: Workers, registry: ModelRegistry) -> None:
+        self._plant = plant
+        self._bootstrap = bootstrap
+        self._home = home
+        self._workers = workers
+        self._registry = registry
+        self._changed = asyncio.Event()
+        self._board = PairingBoard(bootstrap, plant.id)
+
+    async def run(self) -> None:
+        """Supervise for ever."""
+        self._board.on_change(lambda pairing: self._changed.set())
+        following = asyncio.create_task(self._board.follow())
+        await self._board.loaded()
+        spec = WorkerSpec(kind="scorer", bootstrap=self._bootstrap, home=self._home, plant=self._plant)
+        await self._workers.start(f"scorer.{self._plant.id}", spec)
+        self._changed.set()
+        try:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                await self._arrange()
+        finally:
+            following.cancel()
+
+    async def _arrange(self) -> None:
+        to_run = wanted(self._board.pairings)
+        ours = {f"runner.{ident}": pair for ident, pair in to_run.items()}
+        every = {
+            f"runner.{one.id}" for pairing in self._board.pairings.values() for one in pairing.deployments
+        }
+        await self._workers.stop(*(every - set(ours)))
+        for name, (pairing, deployment) in ours.items():
+            if name not in self._workers.running:
+                await self._begin(name, pairing, deployment)
+
+    async def _begin(self, name: str, pairing: Pairing, deployment: Deployment) -> None:
+        model: Path | None = None
+        if deployment.candidate is not None:
+            model = await self._registry.fetch(deployment.candidate)
+            if model is None:
+                log.warning("%s waits: its model cannot be had yet", deployment.id)
+                asyncio.get_running_loop().call_later(5.0, self._changed.set)
+                return
+        await asyncio.to_thread(self._place, deployment)
+        spec = WorkerSpec(
+            kind="runner",
+            bootstrap=self._bootstrap,
+            home=self._home,
+            plant=self._plant,
+            pairing=pairing,
+            deployment=deployment,
+            model=model,
+        )
+        await self._workers.start(name, spec)
+
+    def _place(self, deployment: Deployment) -> None:
+        """Fix where a new deployment's group begins, before its first worker."""
+        group, topic = runner_group(deployment.id), topics.telemetry(self._plant.id)
+        there = kafka_admin.group_offsets(self._bootstrap, group)
+        missing = {
+            partition: offset
+            for partition, offset in deployment.starts.items()
+            if (topic, partition) not in there
+        }
+        if missing:
+            kafka_admin.set_group_offsets(self._bootstrap, group, topic, missing)

@@ -1,0 +1,221 @@
+"""The composition of the three kinds of worker: `python -m infra.worker control|scorer|runner ASSIGNMENT.json`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import faust
+from pydantic import BaseModel, ConfigDict
+
+from agents.labels import Labels
+from agents.lifecycle import Control
+from agents.runner import Assignment, Runner
+from agents.scorer import Scorer
+from infra import kafka_admin
+from infra.candidate import Candidate
+from infra.faust_worker import FaustSender, arrivals, crash, guarded, make_app, raw_topic, run
+from infra.log import PairingBoard, TopicLog
+from infra.model_files import contract_of
+from infra.sandbox import ChildSpec
+from infra.sandbox_command import Level, probe_level
+from infra.state import StateFiles
+from models.baselines import Constants
+from models.contract import Predictor
+from schemas.pairing import Deployment, Pairing
+from schemas.parties import Plant
+from streams import topics
+
+
+class WorkerSpec(BaseModel):
+    """What a worker process is told."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["control", "scorer", "runner"]
+    bootstrap: str
+    home: Path
+    plant: Plant | None = None
+    pairing: Pairing | None = None
+    deployment: Deployment | None = None
+    #: The candidate's files, checked against its digest.
+    model: Path | None = None
+
+    @property
+    def group(self) -> str:
+        """The app's name and consumer group."""
+        if self.kind == "control":
+            return "fp.control"
+        if self.kind == "scorer":
+            assert self.plant is not None
+            return f"fp.scorer.{self.plant.id}"
+        assert self.deployment is not None
+        return runner_group(self.deployment.id)
+
+
+def runner_group(deployment: str) -> str:
+    """The consumer group of a deployment's runner."""
+    return "fp.runner." + deployment.replace("/", ".")
+
+
+def control_app(spec: WorkerSpec) -> faust.App:
+    """Control: requests in, facts out."""
+    app = make_app(spec.group, bootstrap=spec.bootstrap, home=spec.home)
+    requests = raw_topic(app, topics.requests(topics.OPERATOR))
+    # A party that is registered later has a topic of its own: by default Faust waits 45 s before it looks.
+    app.topics._resubscribe_sleep_lock_seconds = 0.2
+
+    def listen(names: Iterable[str]) -> None:
+        new = [name for name in names if name not in requests.topics]
+        requests.topics = [*requests.topics, *new]
+        changed = app.topics._subscription_changed
+        if new and changed is not None:
+            changed.set()
+
+    control = Control(
+        sender=FaustSender(app),
+        log=TopicLog(spec.bootstrap),
+        maker=AdminTopics(spec.bootstrap),
+        listen=listen,
+        crash=crash,
+        now=lambda: datetime.now(UTC),
+    )
+
+    async def judge_requests(stream: Any) -> None:
+        await control.process(arrivals(stream))
+
+    async def keep_control() -> None:
+        await control.begin()
+        await control.background()
+
+    app.agent(requests, name="control", concurrency=1)(judge_requests)
+    app.task(guarded(keep_control))
+    return app
+
+
+class AdminTopics:
+    """Makes topics through the admin client; a `TopicMaker`."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+
+    async def ensure(self, specs: Sequence[topics.TopicSpec]) -> None:
+        """Create those that are missing."""
+        await asyncio.to_thread(kafka_admin.ensure_topics, self._bootstrap, specs)
+
+
+def scorer_app(spec: WorkerSpec) -> faust.App:
+    """The scorer of a plant, with its labels agent."""
+    assert spec.plant is not None
+    plant = spec.plant.id
+    app = make_app(spec.group, bootstrap=spec.bootstrap, home=spec.home)
+    board = PairingBoard(spec.bootstrap, plant)
+    reading = TopicLog(spec.bootstrap)
+    sender = FaustSender(app)
+    labels = Labels(plant, sender=sender, log=reading, board=board, crash=crash)
+    scorer = Scorer(
+        plant,
+        sender=sender,
+        log=reading,
+        board=board,
+        labels=labels,
+        state=StateFiles(spec.home / "state" / plant, topics.ledger(plant)),
+        crash=crash,
+        now_ms=lambda: time.time_ns() // 1_000_000,
+    )
+    ready = asyncio.Event()
+
+    async def take_labels(stream: Any) -> None:
+        await ready.wait()
+        await labels.process(arrivals(stream))
+
+    async def fold_ledger(stream: Any) -> None:
+        await ready.wait()
+        await scorer.process(arrivals(stream))
+
+    async def keep_scores() -> None:
+        following = asyncio.create_task(board.follow())
+        await board.loaded()
+        working = asyncio.gather(following, labels.background(), scorer.background())
+        ready.set()
+        await working
+
+    app.agent(raw_topic(app, topics.labels(plant)), name="labels", concurrency=1)(take_labels)
+    app.agent(raw_topic(app, topics.ledger(plant)), name="scorer", concurrency=1)(fold_ledger)
+    app.task(guarded(keep_scores))
+    app.on_partitions_revoked.connect(_on_moved(scorer.moved), weak=False)
+    return app
+
+
+def _on_moved(moved: Any) -> Any:
+    async def on_revoked(app: Any, revoked: Any, **kwargs: Any) -> None:
+        moved()
+
+    return on_revoked
+
+
+def runner_app(spec: WorkerSpec) -> faust.App:
+    """The runner of one deployment."""
+    assert spec.plant is not None and spec.pairing is not None and spec.deployment is not None
+    app = make_app(spec.group, bootstrap=spec.bootstrap, home=spec.home)
+    board = PairingBoard(spec.bootstrap, spec.plant.id)
+    candidate, level = _candidate(spec)
+    predictor: Predictor = candidate or Constants.of(spec.pairing.agreement)
+    runner = Runner(
+        Assignment(pairing=spec.pairing, deployment=spec.deployment, plant=spec.plant, sandbox=level),
+        predictor=predictor,
+        sender=FaustSender(app),
+        log=TopicLog(spec.bootstrap),
+        board=board,
+        crash=crash,
+    )
+    ready = asyncio.Event()
+
+    async def serve(stream: Any) -> None:
+        await ready.wait()
+        await runner.process(arrivals(stream))
+
+    async def keep_running() -> None:
+        following = asyncio.create_task(board.follow())
+        loading = asyncio.create_task(candidate.start()) if candidate is not None else None
+        await board.loaded()
+        await runner.begin()
+        if loading is not None:
+            await loading
+        working = asyncio.gather(following, runner.background())
+        ready.set()
+        await working
+
+    app.agent(raw_topic(app, topics.telemetry(spec.plant.id)), name="runner", concurrency=1)(serve)
+    app.task(guarded(keep_running))
+    app.on_partitions_revoked.connect(_on_moved(runner.moved), weak=False)
+    return app
+
+
+def _candidate(spec: WorkerSpec) -> tuple[Candidate | None, str]:
+    if spec.model is None:
+        return None, "in process"
+    assert spec.pairing is not None
+    level: Level = probe_level()
+    child = ChildSpec.agreed(spec.model, contract_of(spec.model), spec.pairing.agreement)
+    return Candidate(child, level=level), level
+
+
+APPS = {"control": control_app, "scorer": scorer_app, "runner": runner_app}
+
+
+def main(path: str) -> None:
+    """Run the worker that a file describes."""
+    spec = WorkerSpec.model_validate_json(Path(path).read_bytes())
+    os.environ.setdefault("F_DATADIR", str(spec.home / "faust"))
+    run(APPS[spec.kind](spec))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
