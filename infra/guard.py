@@ -1,6 +1,6 @@
 """Stands between Fieldproof and one child program, so that the child and all its descendants end with Fieldproof.
 
-Run as a script (`python -I -S guard.py <watch fd> <status fd> <parent pid> <grace s> command …`), standard library only.
+Run as a script (`python -I -S guard.py <fds> <parent pid> <grace s> command …`), standard library only.
 It learns of its parent's death by the end of file on a pipe and, should a fork have kept that pipe open, by its changed
 parent id. The kernel's parent-death signal alone would not do: it fires when the *thread* that started the child ends.
 """
@@ -165,9 +165,10 @@ def _wakeup() -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    watch, status, parent = (int(text) for text in arguments[:3])
-    grace_s, command = float(arguments[3]), arguments[4:]
-    for fd in (watch, status):
+    # Any further descriptors (locks) are held for as long as the guard lives, and are not the program's.
+    watch, status, *held = (int(text) for text in arguments[0].split(","))
+    parent, grace_s, command = int(arguments[1]), float(arguments[2]), arguments[3:]
+    for fd in (watch, status, *held):
         os.set_inheritable(fd, False)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     wake = _wakeup()

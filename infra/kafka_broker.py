@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 
 from infra import processes
 from infra.errors import BrokerUnavailable, InfraError, PortTaken, ProcessFailed, WrongBroker
+from infra.folder_lock import held_folder
 from infra.java import find_java
 from infra.kafka_admin import cluster_id_at
 from infra.kafka_jars import Progress, ensure_jars
@@ -117,21 +118,23 @@ class EmbeddedKafka:
     def start(self) -> None:
         """Start the broker and wait until it serves clients. Does nothing if it already runs.
 
-        Raises PortTaken, JavaMissing, JarsUnavailable, BrokerUnavailable (with the end of its log) or WrongBroker.
+        Raises PortTaken, FolderBusy, JavaMissing, JarsUnavailable, BrokerUnavailable (with the end of its log) or WrongBroker.
         """
         if self.alive():
             return
         if self._wanted_port is not None:
             require_free(self._wanted_port, purpose="Kafka")
-        java = [str(find_java()), *_JVM_OPTIONS, *self._jvm_paths(ensure_jars(progress=self._progress))]
+        jars = ensure_jars(progress=self._progress)
         self._progress("Starting Apache Kafka")
-        self._cluster_id = self._format(java)
-        for attempt in range(1, _PORT_ATTEMPTS + 1):
-            try:
-                return self._launch(java)
-            except PortTaken:
-                if attempt == _PORT_ATTEMPTS or self._wanted_port is not None:
-                    raise
+        with held_folder(self.home, purpose="Kafka") as lock:
+            java = [str(find_java()), *_JVM_OPTIONS, *self._jvm_paths(jars)]
+            self._cluster_id = self._format(java, lock)
+            for attempt in range(1, _PORT_ATTEMPTS + 1):
+                try:
+                    return self._launch(java, lock)
+                except PortTaken:
+                    if attempt == _PORT_ATTEMPTS or self._wanted_port is not None:
+                        raise
 
     def stop(self, timeout_s: float = 20.0) -> None:
         """End the broker cleanly; kill it after `timeout_s`."""
@@ -179,7 +182,7 @@ class EmbeddedKafka:
             os.pathsep.join(str(jar) for jar in jars),
         ]
 
-    def _format(self, java: list[str]) -> str:
+    def _format(self, java: list[str], lock: int) -> str:
         """Prepare the data directory the first time; return its cluster id."""
         known = _cluster_id_of(self.home / "data")
         if known is not None:
@@ -188,7 +191,9 @@ class EmbeddedKafka:
         self._configure(broker=9092, controller=9093)
         tool = [*java, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
         process = processes.start(
-            [*tool, "--cluster-id", cluster_id, "--config", str(self._config_path)], log_path=self._out_path
+            [*tool, "--cluster-id", cluster_id, "--config", str(self._config_path)],
+            log_path=self._out_path,
+            held=[lock],
         )
         if process.wait(_READY_S) != 0:
             process.kill()
@@ -206,12 +211,12 @@ class EmbeddedKafka:
             f"log.dirs={self.home / 'data'}\n"
         )
 
-    def _launch(self, java: list[str]) -> None:
+    def _launch(self, java: list[str], lock: int) -> None:
         free = free_ports(2)
         broker, controller = self._wanted_port or free[0], free[1]
         self._configure(broker=broker, controller=controller)
         process = processes.start(
-            [*java, "kafka.Kafka", str(self._config_path)], log_path=self._out_path, grace_s=10.0
+            [*java, "kafka.Kafka", str(self._config_path)], log_path=self._out_path, grace_s=10.0, held=[lock]
         )
         try:
             _wait_until_ready(process, broker, _started(self._cluster_id), self.log_path)
@@ -245,11 +250,6 @@ def _why_it_ended(port: int, log_path: Path, process: processes.Process) -> Infr
         return PortTaken(
             f"port {port} for Kafka was taken by another program while it started. "
             "End that program, or choose another port."
-        )
-    if "Failed to acquire lock" in text:
-        return BrokerUnavailable(
-            f"another Kafka already runs on the data in {log_path.parent.parent}. "
-            "End that one (another `fieldproof up`?), or choose another directory."
         )
     return BrokerUnavailable(f"Kafka ended while it started; {_see(log_path)}\n{process.log_tail(5)}")
 

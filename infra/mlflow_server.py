@@ -14,6 +14,7 @@ import psutil
 
 from infra import processes
 from infra.errors import MlflowUnavailable, PortTaken
+from infra.folder_lock import held_folder
 from infra.ports import HOST, free_ports, require_free
 
 _READY_S = 120.0
@@ -59,19 +60,20 @@ class MlflowServer:
     def start(self) -> None:
         """Start the server and wait until its store answers. Does nothing if it already runs.
 
-        Raises PortTaken, or MlflowUnavailable with the end of its log.
+        Raises PortTaken, FolderBusy, or MlflowUnavailable with the end of its log.
         """
         if self.alive():
             return
         if self._wanted_port is not None:
             require_free(self._wanted_port, purpose="MLflow")
         (self.home / "artifacts").mkdir(parents=True, exist_ok=True)
-        for attempt in range(1, _PORT_ATTEMPTS + 1):
-            try:
-                return self._launch(self._wanted_port or free_ports(1)[0])
-            except PortTaken:
-                if attempt == _PORT_ATTEMPTS or self._wanted_port is not None:
-                    raise
+        with held_folder(self.home, purpose="MLflow") as lock:
+            for attempt in range(1, _PORT_ATTEMPTS + 1):
+                try:
+                    return self._launch(self._wanted_port or free_ports(1)[0], lock)
+                except PortTaken:
+                    if attempt == _PORT_ATTEMPTS or self._wanted_port is not None:
+                        raise
 
     def stop(self, timeout_s: float = 10.0) -> None:
         """End the server, letting requests finish; kill it after `timeout_s`."""
@@ -93,9 +95,9 @@ class MlflowServer:
     ) -> None:
         self.stop()
 
-    def _launch(self, port: int) -> None:
+    def _launch(self, port: int, lock: int) -> None:
         process = processes.start(
-            _command(port), log_path=self.log_path, env=self._environment(), cwd=self.home
+            _command(port), log_path=self.log_path, env=self._environment(), cwd=self.home, held=[lock]
         )
         try:
             _wait_until_ready(process, port)

@@ -90,15 +90,18 @@ def start(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     grace_s: float = 5.0,
+    held: Sequence[int] = (),
 ) -> Process:
     """Start a program in a session of its own (a terminal's Ctrl-C does not reach it), output appended to `log_path`.
 
     `grace_s` is how long the program gets between SIGTERM and SIGKILL when this process dies.
+    `held` are open files that stay open until the program and its descendants are gone: locks on what it uses.
     Raises ProcessFailed when the program cannot be executed; that it soon ends is for the caller to see.
     """
     watch, keep = os.pipe()
     status, report = os.pipe()
-    arguments = [str(watch), str(report), str(os.getpid()), str(grace_s), *command]
+    descriptors = (watch, report, *held)
+    arguments = [",".join(map(str, descriptors)), str(os.getpid()), str(grace_s), *command]
     try:
         with _open_log(log_path) as log:
             guard = subprocess.Popen(
@@ -109,7 +112,7 @@ def start(
                 env=None if env is None else dict(env),
                 cwd=cwd,
                 start_new_session=True,
-                pass_fds=(watch, report),
+                pass_fds=descriptors,
             )
     except OSError as error:
         os.close(keep)
