@@ -18,7 +18,7 @@ from schemas.labels import IntervalLabel, PointLabel, Watermark
 from streams import envelope, topics
 from streams.export_labels import due_us
 from streams.exports import AssetRows, Export
-from streams.frames import TS, TS_TYPE, encode_batch, encode_frame, moment
+from streams.frames import TS, TS_TYPE, encode_batch, encode_frame, micros, moment
 
 #: The header of a label frame that names the telemetry frame whose rows it is for.
 FRAME_HEADER = "fp_frame"
@@ -245,6 +245,21 @@ def last_times(exports: Sequence[Export]) -> dict[str, int]:
             last = int(rows.times.max())
             ends[rows.asset] = max(ends.get(rows.asset, last), last)
     return ends
+
+
+def outside(exports: Sequence[Export], labels: Iterable[IntervalLabel | PointLabel]) -> int:
+    """How many labels are of a machine or a time that the exports have no row of, from its first to its last."""
+    ends = last_times(exports)
+    starts: dict[str, int] = {}
+    for rows in (rows for export in exports for rows in export.assets):
+        first = int(rows.times.min())
+        starts[rows.asset] = min(starts.get(rows.asset, first), first)
+    return sum(
+        label.asset not in ends
+        or due_us(label) < starts[label.asset]
+        or micros(label.start if isinstance(label, IntervalLabel) else label.ts) > ends[label.asset]
+        for label in labels
+    )
 
 
 def first_rows(exports: Sequence[Export], count: int) -> Iterator[dict[str, Any]]:

@@ -22,7 +22,7 @@ from streams.export_text import NAMES, Problem, Row
 from streams.export_times import TimeRule, Times, read_times
 
 #: Rows that are read together.
-CHUNK_ROWS = 20_000
+CHUNK_ROWS = 4_000
 #: Rows from which the decimal mark is told.
 SAMPLE_ROWS = 2_000
 #: After so many problems a file is given up: the rest would say the same.
