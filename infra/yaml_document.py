@@ -127,7 +127,7 @@ def _decode(raw: bytes, file: str) -> tuple[str | None, tuple[Problem, ...]]:
     except UnicodeDecodeError as error:
         place = _place_in(raw[: error.start].decode("latin-1"))
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode("cp949")
     except UnicodeDecodeError:
         message = Phrase(
             "is not UTF-8 text from here on; save the file as UTF-8",
