@@ -81,7 +81,7 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._producer is not None:
-            self._producer.close(timeout_ms=5000)
+            self._producer.close(timeout=5)
 
     @property
     def bootstrap(self) -> str:

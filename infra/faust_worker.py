@@ -26,10 +26,12 @@ SEND_BYTES = 4 * 1024 * 1024
 
 def make_app(name: str, *, bootstrap: str, home: Path) -> faust.App:
     """A Faust app; its name is its consumer group."""
+    directory = home / "faust" / name
+    directory.mkdir(parents=True, exist_ok=True)
     return faust.App(
         name,
         broker=[f"kafka://{address}" for address in bootstrap.split(",")],
-        datadir=str(home / "faust" / name.replace("/", "_")),
+        datadir=str(directory),
         autodiscover=False,
         # Serves its tables to the network unless told otherwise.
         web_enabled=False,

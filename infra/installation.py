@@ -10,7 +10,7 @@ from pathlib import Path
 
 from infra import kafka_admin
 from infra.kafka_broker import EmbeddedKafka
-from infra.log import raw, reader
+from infra.log import follow
 from infra.mlflow_server import MlflowServer
 from infra.model_registry import ModelRegistry
 from infra.settings import ADDRESS_FILE, Addresses, Settings
@@ -101,9 +101,8 @@ class Installation:
 
     async def _follow(self, bootstrap: str, registry: ModelRegistry) -> None:
         """Follow the facts: an admitted plant gets its workers."""
-        async with asyncio.TaskGroup() as group, reader(bootstrap) as consumer:
-            consumer.subscribe([topics.EVENTS])
-            async for record in consumer:
+        async with asyncio.TaskGroup() as group:
+            async for record in follow(bootstrap, topics.EVENTS):
                 before = set(self._state.plants)
                 self._state.fold(Fact.model_validate_json(record.value or b""))
                 for ident in set(self._state.plants) - before:
@@ -119,14 +118,12 @@ class Installation:
 
     async def _record_verdicts(self, bootstrap: str, plant: str, registry: ModelRegistry) -> None:
         """Write final evaluations back to MLflow; what stands there already is left alone."""
-        async with reader(bootstrap) as consumer:
-            consumer.subscribe([topics.verdicts(plant)])
-            async for record in consumer:
-                verdict = Verdict.model_validate_json(raw(record).value or b"")
-                pairing = self._state.pairings.get(verdict.pairing)
-                for deployment in pairing.deployments if pairing else ():
-                    if deployment.candidate is not None and deployment.candidate.id == verdict.candidate:
-                        await registry.record(verdict, deployment.candidate)
+        async for record in follow(bootstrap, topics.verdicts(plant)):
+            verdict = Verdict.model_validate_json(record.value or b"")
+            pairing = self._state.pairings.get(verdict.pairing)
+            for deployment in pairing.deployments if pairing else ():
+                if deployment.candidate is not None and deployment.candidate.id == verdict.candidate:
+                    await registry.record(verdict, deployment.candidate)
 
 
 def home_of(settings: Settings) -> Path:

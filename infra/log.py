@@ -32,9 +32,15 @@ def raw(record: object) -> RawRecord:
 
 
 @asynccontextmanager
-async def reader(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer without a group."""
+async def reader(bootstrap: str, topic: str) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
+    """A consumer without a group that knows a topic, and that topic's partitions; none of them is assigned yet.
+
+    Raises:
+        TopicMissing: there is no such topic.
+    """
     consumer = AIOKafkaConsumer(
+        # Named here, the topic's partitions are known once the consumer has started.
+        topic,
         bootstrap_servers=bootstrap,
         group_id=None,
         enable_auto_commit=False,
@@ -44,17 +50,22 @@ async def reader(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
     )
     await consumer.start()
     try:
-        yield consumer
+        found = consumer.partitions_for_topic(topic)
+        if not found:
+            raise TopicMissing(f"topic {topic} does not exist; `fieldproof up` creates it")
+        consumer.unsubscribe()
+        yield consumer, [TopicPartition(topic, number) for number in sorted(found)]
     finally:
         await consumer.stop()
 
 
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
-    await consumer.topics()
-    found = consumer.partitions_for_topic(topic)
-    if not found:
-        raise TopicMissing(f"topic {topic} does not exist")
-    return [TopicPartition(topic, number) for number in sorted(found)]
+async def follow(bootstrap: str, topic: str) -> AsyncIterator[RawRecord]:
+    """Every record of a topic from its beginning, and then as they come."""
+    async with reader(bootstrap, topic) as (consumer, places):
+        consumer.assign(places)
+        await consumer.seek_to_beginning(*places)
+        async for record in consumer:
+            yield raw(record)
 
 
 class TopicLog:
@@ -65,8 +76,8 @@ class TopicLog:
 
     async def ends(self, topic: str) -> Offsets:
         """The next offset of each partition."""
-        async with reader(self._bootstrap) as consumer:
-            found = await consumer.end_offsets(await _partitions(consumer, topic))
+        async with reader(self._bootstrap, topic) as (consumer, places):
+            found = await consumer.end_offsets(places)
         return {place.partition: offset for place, offset in found.items()}
 
     async def read(self, topic: str, partition: int, start: int, end: int) -> Sequence[RawRecord]:
@@ -75,8 +86,7 @@ class TopicLog:
             return []
         place = TopicPartition(topic, partition)
         found: list[RawRecord] = []
-        async with reader(self._bootstrap) as consumer:
-            await _partitions(consumer, topic)
+        async with reader(self._bootstrap, topic) as (consumer, _):
             consumer.assign([place])
             consumer.seek(place, start)
             last = min(end, (await consumer.end_offsets([place]))[place])
@@ -113,8 +123,7 @@ class PairingBoard:
 
     async def follow(self) -> None:
         """Follow the topic for ever."""
-        async with reader(self._bootstrap) as consumer:
-            places = await _partitions(consumer, self._topic)
+        async with reader(self._bootstrap, self._topic) as (consumer, places):
             consumer.assign(places)
             await consumer.seek_to_beginning(*places)
             ends = await consumer.end_offsets(places)

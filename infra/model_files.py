@@ -52,8 +52,12 @@ def contract_of(directory: Path) -> Contract:
     return contract
 
 
+#: What MLflow writes beside a model's files when it downloads them: how it was asked for, not what it is.
+DOWNLOAD_NOTE = "registered_model_meta"
+
+
 def digest_of(directory: Path) -> str:
-    """SHA-256 over the sorted relative names of a directory's files, each with the SHA-256 of its bytes.
+    """SHA-256 over the sorted relative names of a model's files, each with the SHA-256 of its bytes.
 
     Raises:
         UnusableModel: a file is a symbolic link or lies outside.
@@ -62,7 +66,7 @@ def digest_of(directory: Path) -> str:
     for path in sorted(directory.rglob("*"), key=lambda one: one.relative_to(directory).as_posix()):
         if path.is_symlink():
             raise UnusableModel(f"{path} is a symbolic link; a model's files have to be its own")
-        if path.is_file():
+        if path.is_file() and path != directory / DOWNLOAD_NOTE:
             name = path.relative_to(directory).as_posix()
             total.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return total.hexdigest()

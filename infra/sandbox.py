@@ -31,7 +31,8 @@ STDERR_BYTES = 4096
 #: How long a process may take to end by itself after its connection has ended, in seconds.
 _LAST_BREATH_S = 2.0
 
-_OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "Cannot allocate memory", "Unable to allocate")
+#: What a process prints last that could not go on without the memory it asked for. One that pretends gains nothing.
+_OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "annot allocate memory", "Memory allocation", "out of memory")
 
 
 class SandboxUnavailable(Exception):
@@ -144,12 +145,10 @@ class Sandbox:
         self._buffer = bytearray()
         self._timer: asyncio.TimerHandle | None = None
         self._failure: Failed | None = None
-        self._base_rss_kb = 0
         self._stderr = bytearray()
         self._output: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._lost = False
-        self._rss_kb = 0
 
     @property
     def ended(self) -> bool:
@@ -323,7 +322,6 @@ class Sandbox:
 
     def _take(self, answer: _Answer) -> None:
         if answer.status == child.HELLO:
-            self._base_rss_kb = answer.max_rss_kb
             self._hello.set_result(None)
         elif not self._ready.done():
             self._take_loaded(answer)
@@ -400,10 +398,7 @@ class Sandbox:
             self._end(Failed(kind="died", text=text))
             return
         printed = self.output
-        grown_kb = self._rss_kb - self._base_rss_kb
-        full = grown_kb >= 0.9 * self._spec.memory_mb * 1024 or any(
-            word in printed for word in _OUT_OF_MEMORY
-        )
+        full = any(words in printed for words in _OUT_OF_MEMORY)
         kind: FailureKind = "memory" if full else "died"
         said = f"; it had printed: {printed[-1000:]}" if printed else ""
         self._end(Failed(kind=kind, text=f"the model's process ended: {_ending(status)}{said}"))
@@ -433,16 +428,15 @@ class Sandbox:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _reap(self) -> None:
-        """The process has ended: take its status, its largest size and the last of its output."""
+        """The process has ended: take its status and the last of its output."""
         assert self._process is not None
         self._loop.remove_reader(self._exit)
         os.close(self._exit)
         # What it started may live on in its group and hold the connection.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        _, status, usage = os.wait4(self._process.pid, 0)
+        _, status = os.waitpid(self._process.pid, 0)
         self._process.returncode = os.waitstatus_to_exitcode(status)
-        self._rss_kb = usage.ru_maxrss
         self._drain()
         if self._output is not None:
             self._close_output()

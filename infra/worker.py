@@ -72,11 +72,12 @@ def control_app(spec: WorkerSpec) -> faust.App:
     app.topics._resubscribe_sleep_lock_seconds = 0.2
 
     def listen(names: Iterable[str]) -> None:
-        new = [name for name in names if name not in requests.topics]
-        requests.topics = [*requests.topics, *new]
-        changed = app.topics._subscription_changed
-        if new and changed is not None:
-            changed.set()
+        wanted = tuple(names)
+        for channel in app.topics:
+            # The agent reads a copy of the topic made above; the subscription follows what the copies name.
+            if requests.topics[0] in channel.topics and tuple(channel.topics) != wanted:
+                channel.topics = wanted
+                app.topics._flag_changes()
 
     control = Control(
         sender=FaustSender(app),
