@@ -79,7 +79,7 @@ class Draft:
 
 
 def draft_of(raw: bytes, *, file: str) -> Draft | Phrase:
-    """Read the names of channels and machines off a file's header and first rows, or say why there are none."""
+    """Read channels and machines off a file's header and first rows, or say why there are none."""
     table = open_table(raw, Layout(tags=(), assets=(), zone="Asia/Seoul"), file=file)
     if isinstance(table, list):
         said = str(table[0])

@@ -14,7 +14,6 @@ import typer
 from rich.console import Console
 
 from infra.poc_folder import FolderProblems, PocFolder, read_folder
-from infra.request_ids import request_id
 from infra.words import Lang, Phrase, language
 from schemas.events import Fact, RequestRefused
 from schemas.requests import Command, OpenPairing
@@ -51,7 +50,7 @@ class Step:
 
 
 class Reply(Protocol):
-    """A fact, and whether it is the answer to this very request rather than to an earlier one like it."""
+    """A fact, and whether this request made it rather than an earlier one like it."""
 
     @property
     def fact(self) -> Fact: ...
@@ -63,9 +62,7 @@ class Reply(Protocol):
 class Asker(Protocol):
     """Whoever can ask an installation."""
 
-    def ask(
-        self, party: str, command: Command, *, request_id: str | None = None, timeout_s: float = 30
-    ) -> Reply: ...
+    def ask(self, party: str, command: Command) -> Reply: ...
 
 
 def plan(folder: PocFolder) -> Iterator[Step]:
@@ -88,11 +85,7 @@ def carry_out(folder: PocFolder, asker: Asker) -> Iterator[Step]:
 
 
 def _asked(asker: Asker, party: str, command: Command) -> Step:
-    reply = asker.ask(party, command, request_id=request_id(party, command))
-    while isinstance(reply.fact.body, RequestRefused) and not reply.new:
-        # An old refusal says nothing about today: ask again, under an id that follows from it.
-        again = request_id(party, command, after=reply.fact.number)
-        reply = asker.ask(party, command, request_id=again)
+    reply = asker.ask(party, command)
     number = reply.fact.number
     if isinstance(reply.fact.body, RequestRefused):
         return _step(Status.REFUSED, party, command, reason=reply.fact.body.reason, fact=number)
@@ -117,8 +110,9 @@ def apply(
 ) -> None:
     """Open what a folder describes: organisations, programme, plant, need and pairings.
 
-    Running it again changes nothing that is there already. Exit code 2: something in the folder is wrong;
-    4: a request was refused.
+    Running it again changes nothing that is there already.
+
+    Exit code 2: something in the folder is wrong. 4: a request was refused.
 
     Example: fieldproof apply my-poc
     """

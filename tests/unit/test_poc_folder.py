@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from infra.request_ids import request_id
 from infra.words import Lang, language
 from infra.yaml_document import MAX_BYTES, Problem, read_document
 from schemas.agreement import Task
-from schemas.events import Body, Fact, RequestRefused
+from schemas.events import Fact
 from schemas.requests import Command
 from streams.lifecycle import Installation, judge, offsets_needed, subject
 
@@ -383,30 +383,28 @@ class FakeAnswer:
 
 @dataclass
 class FakeInstallation:
-    """Judges requests as control does, and remembers every answer by party and id."""
+    """Judges requests as control does; what was granted under an id is not judged again."""
 
     state: Installation = field(default_factory=Installation)
-    answers: dict[tuple[str, str], Fact] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
 
-    def ask(
-        self, party: str, command: Command, *, request_id: str | None = None, timeout_s: float = 30
-    ) -> FakeAnswer:
-        assert request_id is not None
-        self.asked.append(request_id)
-        earlier = self.answers.get((party, request_id))
-        if earlier is not None:
-            return FakeAnswer(fact=earlier, new=False)
+    def ask(self, party: str, command: Command) -> FakeAnswer:
+        ident = request_id(party, command)
+        granted = self.state.granted.get((party, ident))
+        if granted is not None:
+            return FakeAnswer(fact=self.facts[granted - 1], new=False)
         ends = {topic: {0: 0} for topic in offsets_needed(command, self.state)}
-        fact = self.append(party, request_id, subject(command), judge(party, command, self.state, ends=ends))
-        return FakeAnswer(fact=fact, new=True)
-
-    def append(self, party: str, request: str, about: str, body: Body) -> Fact:
-        number = self.state.number + 1
-        fact = Fact(number=number, at=AT, party=party, request=request, subject=about, body=body)
+        fact = Fact(
+            number=self.state.number + 1,
+            at=AT,
+            party=party,
+            request=ident,
+            subject=subject(command),
+            body=judge(party, command, self.state, ends=ends),
+        )
         self.state.fold(fact)
-        self.answers[party, request] = fact
-        return fact
+        self.facts.append(fact)
+        return FakeAnswer(fact=fact, new=True)
 
 
 def test_applying_twice_acts_once(folder: Folder) -> None:
@@ -418,20 +416,23 @@ def test_applying_twice_acts_once(folder: Folder) -> None:
     assert installation.state.number == facts
 
 
-def test_what_hangs_on_a_refused_request_is_not_asked_for(folder: Folder, tmp_path: Path) -> None:
+def test_what_hangs_on_a_refused_request_is_not_asked_for(folder: Folder) -> None:
     installation, read = FakeInstallation(), read_folder(folder())
-    party, command = read.commands()[3]
-    refused = RequestRefused(command=command.kind, reason="exists with other content")
-    installation.append(party, request_id(party, command), "x", refused)
-    installation.append(party, request_id(party, command, after=1), "x", refused)
-    statuses = [step.status for step in carry_out(read, installation)]
-    assert statuses == [Status.NEW] * 7, "an old refusal is asked again"
-
-    changed = read_folder(tmp_path / "poc")
-    other = changed.programme.model_copy(update={"name": "Another"})
-    steps = list(carry_out(type(changed)(**{**vars(changed), "programme": other}), installation))
-    assert [step.status for step in steps[3:]] == [Status.REFUSED, *[Status.SKIPPED] * 3]
+    list(carry_out(read, installation))
+    changed = replace(read, programme=read.programme.model_copy(update={"name": "Another"}))
+    steps = list(carry_out(changed, installation))
+    assert [step.status for step in steps] == [*[Status.UNCHANGED] * 3, Status.REFUSED, *[Status.SKIPPED] * 3]
     assert "other content" in str(steps[3].reason)
+
+
+def test_a_refused_pairing_does_not_hold_up_another(folder: Folder) -> None:
+    installation = FakeInstallation()
+    read = read_folder(folder(("pairing.yaml", "agreement.yaml\n", SECOND_PAIRING)))
+    first, second = read.pairings
+    list(carry_out(replace(read, pairings=(first,)), installation))
+    limited = first.agreement.model_copy(update={"target": "something else"})
+    steps = list(carry_out(replace(read, pairings=(replace(first, agreement=limited), second)), installation))
+    assert [step.status for step in steps[-2:]] == [Status.REFUSED, Status.NEW]
 
 
 @pytest.fixture
