@@ -42,7 +42,8 @@ class Labels:
         """Whether every label before these offsets stands in the ledger for a pairing."""
         again = self._caught_up.get(pairing)
         return again is not None and all(
-            max(again.get(partition, 0), self._live.get(partition, 0)) >= end for partition, end in ends.items()
+            max(again.get(partition, 0), self._live.get(partition, 0)) >= end
+            for partition, end in ends.items()
         )
 
     async def background(self) -> None:
@@ -100,7 +101,9 @@ class Labels:
             if isinstance(entry, Rejected):
                 sent.append(await self._reject(record, entry))
             elif entry is not None:
-                key, value, headers = encode(entry, source=f"/plants/{self._plant}/labels", ident=record.origin)
+                key, value, headers = encode(
+                    entry, source=f"/plants/{self._plant}/labels", ident=record.origin
+                )
                 sent.append(await self._sender.send(topics.ledger(self._plant), key, value, headers))
         return sent
 

@@ -100,9 +100,9 @@ class Control:
         try:
             request = Request.model_validate_json(record.value or b"")
         except ValidationError as error:
-            reason = f"the request cannot be read: {first_problem(error)}"
-            body = RequestRefused(command="unreadable", reason=reason[:1000])
-            await self._decide(party, record.origin, record.origin, body)
+            reason = f"the request cannot be read: {first_problem(error)}"[:1000]
+            refused = RequestRefused(command="unreadable", reason=reason)
+            await self._decide(party, record.origin, record.origin, refused)
             return
         if (party, request.id) in self._state.granted:
             return
@@ -134,7 +134,9 @@ class Control:
 
     async def _show(self, pairing: Pairing) -> None:
         listed = headers(PAIRING, source=SOURCE, ident=f"{pairing.id}-{pairing.fact}")
-        await put(self._sender, topics.pairings(pairing.plant), pairing.id.encode(), pairing.to_json(), listed)
+        await put(
+            self._sender, topics.pairings(pairing.plant), pairing.id.encode(), pairing.to_json(), listed
+        )
 
 
 async def _done() -> None:

@@ -123,7 +123,14 @@ class Runner:
     """One deployment at work."""
 
     def __init__(
-        self, assignment: Assignment, *, predictor: Predictor, sender: Sender, log: Log, board: Board, crash: Crash
+        self,
+        assignment: Assignment,
+        *,
+        predictor: Predictor,
+        sender: Sender,
+        log: Log,
+        board: Board,
+        crash: Crash,
     ) -> None:
         self._assignment = assignment
         self._predictor = predictor
@@ -175,7 +182,9 @@ class Runner:
         asset = (record.key or b"").decode(errors="replace")
         if not self._due(record, asset):
             if asset not in self._known:
-                why = Rejected(reason="unknown_asset", detail=f"{self._assignment.plant.id} has no asset {asset!r}")
+                why = Rejected(
+                    reason="unknown_asset", detail=f"{self._assignment.plant.id} has no asset {asset!r}"
+                )
                 lane.sent.append(await self._send(self._rejection(record, why)))
             lane.passed.append(arrival)
             lane.since = time.monotonic()
@@ -219,7 +228,9 @@ class Runner:
 
     # --- what goes to the ledger ----------------------------------------------------------------------------------
 
-    def _outcome(self, record: RawRecord, frame: Frame, first: int, answer: Predicted | Failed) -> OutcomeRows:
+    def _outcome(
+        self, record: RawRecord, frame: Frame, first: int, answer: Predicted | Failed
+    ) -> OutcomeRows:
         failed = isinstance(answer, Failed)
         meta = Outcome(
             pairing=self._assignment.pairing.id,
@@ -242,7 +253,9 @@ class Runner:
         answers = answer.columns[: len(self._assignment.deployment.subjects)]
         return OutcomeRows(meta=meta, times_us=frame.times(), answers=answers)
 
-    def _refused(self, record: RawRecord, asset: str, first: int, why: Rejected, *, result: Any) -> OutcomeRows:
+    def _refused(
+        self, record: RawRecord, asset: str, first: int, why: Rejected, *, result: Any
+    ) -> OutcomeRows:
         meta = Outcome(
             pairing=self._assignment.pairing.id,
             deployment=self._assignment.deployment.id,
@@ -266,11 +279,15 @@ class Runner:
 
     def _rejection(self, record: RawRecord, why: Rejected) -> Message:
         key, value, headers = rejected_message(record, why, source=self._assignment.source)
-        return Message(topic=topics.rejected(self._assignment.plant.id), key=key, value=value, headers=headers)
+        return Message(
+            topic=topics.rejected(self._assignment.plant.id), key=key, value=value, headers=headers
+        )
 
     async def _append(self, entry: Entry, ident: str) -> None:
         key, value, headers = encode(entry, source=self._assignment.source, ident=ident)
-        message = Message(topic=topics.ledger(self._assignment.plant.id), key=key, value=value, headers=headers)
+        message = Message(
+            topic=topics.ledger(self._assignment.plant.id), key=key, value=value, headers=headers
+        )
         await (await self._send(message))
 
     async def _send(self, message: Message) -> Awaitable[object]:
@@ -356,4 +373,3 @@ class Runner:
         for frame in found:
             rows[frame.asset] += frame.rows
         return all(count >= self._context.rows for count in rows.values())
-

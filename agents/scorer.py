@@ -85,11 +85,15 @@ def evaluations(book: Book, *, partition: int, offset: int, at_ms: int, final: b
     return [
         evaluation
         for name in sorted(book.runs)
-        for evaluation in _of_run(book, book.runs[name], partition=partition, offset=offset, at_ms=at_ms, final=final)
+        for evaluation in _of_run(
+            book, book.runs[name], partition=partition, offset=offset, at_ms=at_ms, final=final
+        )
     ]
 
 
-def _of_run(book: Book, run: Run, *, partition: int, offset: int, at_ms: int, final: bool) -> list[Evaluation]:
+def _of_run(
+    book: Book, run: Run, *, partition: int, offset: int, at_ms: int, final: bool
+) -> list[Evaluation]:
     started = run.started
     metrics = metrics_for(started.agreement)
     return [
@@ -156,7 +160,9 @@ class Folded:
     def noise(self) -> dict[str, tuple[int, int]]:
         """Duplicates and gaps seen, by deployment."""
         return {
-            name: (run.tally.duplicates, run.tally.gaps) for book in self.books.values() for name, run in book.runs.items()
+            name: (run.tally.duplicates, run.tally.gaps)
+            for book in self.books.values()
+            for name, run in book.runs.items()
         }
 
     def restore(self, kept: Kept) -> None:
@@ -323,7 +329,9 @@ class Scorer:
                     continue
                 book.settle()
                 await self._tick(book)
-                if pairing.phase is Phase.CLOSING and book.ready_to_close({one.id for one in pairing.deployments}):
+                if pairing.phase is Phase.CLOSING and book.ready_to_close(
+                    {one.id for one in pairing.deployments}
+                ):
                     self._closing.add(name)
                     await self._append(Closed(pairing=name), "closed")
 
@@ -377,7 +385,10 @@ class Scorer:
 
     def _verdicts(self, book: Book, final: list[Evaluation], *, equal: bool) -> list[Verdict]:
         agreement = {
-            subject: run.started for run in book.runs.values() for subject in run.started.subjects if not run.started.baseline
+            subject: run.started
+            for run in book.runs.values()
+            for subject in run.started.subjects
+            if not run.started.baseline
         }
         return [
             judge(

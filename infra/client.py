@@ -177,12 +177,17 @@ class Client:
         """
         if self._producer is None:
             self._producer = KafkaProducer(
-                bootstrap_servers=self.bootstrap, acks="all", enable_idempotence=True, max_request_size=4 * 1024 * 1024
+                bootstrap_servers=self.bootstrap,
+                acks="all",
+                enable_idempotence=True,
+                max_request_size=4 * 1024 * 1024,
             )
         try:
             self._producer.send(topic, key=key, value=value, headers=listed).get(timeout=20)
         except KafkaError as error:
-            raise BrokerUnavailable(f"the broker at {self.bootstrap} did not take the message: {error}") from error
+            raise BrokerUnavailable(
+                f"the broker at {self.bootstrap} did not take the message: {error}"
+            ) from error
 
 
 def _one(what: str, ident: str | None, known: dict[str, T]) -> T:

@@ -96,7 +96,8 @@ class FaustSender:
     async def send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> Awaitable[object]:
         """Queue a message, in order; awaiting the result waits until the broker has it."""
         producer = await self._app.maybe_start_producer()
-        return await producer.send(topic, key, value, None, None, headers)
+        sent: Awaitable[object] = await producer.send(topic, key, value, None, None, headers)
+        return sent
 
 
 def crash(error: BaseException) -> NoReturn:

@@ -104,7 +104,9 @@ def client_at(uri: str) -> Any:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     if not uri:
-        raise MlflowUnavailable("no MLflow server is known: start one with `fieldproof up`, or set MLFLOW_TRACKING_URI")
+        raise MlflowUnavailable(
+            "no MLflow server is known: start one with `fieldproof up`, or set MLFLOW_TRACKING_URI"
+        )
     import mlflow
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
@@ -134,7 +136,11 @@ def download(uri: str, address: str, directory: Path) -> Path:
     import mlflow
 
     try:
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=str(directory), tracking_uri=uri))
+        return Path(
+            mlflow.artifacts.download_artifacts(
+                artifact_uri=address, dst_path=str(directory), tracking_uri=uri
+            )
+        )
     except Exception as error:
         raise translated(error, uri) from error
 
@@ -199,7 +205,9 @@ def resolve(uri: str, address: str) -> Registered:
             name, number = path.rsplit("/", 1)
             version = client.get_model_version(name, number)
         else:
-            raise UnusableModel(f"{address!r} names no version; write models:/NAME/VERSION or models:/NAME@ALIAS")
+            raise UnusableModel(
+                f"{address!r} names no version; write models:/NAME/VERSION or models:/NAME@ALIAS"
+            )
     except InfraError:
         raise
     except Exception as error:

@@ -116,7 +116,9 @@ class Workers:
 class PlantSupervisor:
     """Starts and stops the workers of one plant, from the state of its pairings."""
 
-    def __init__(self, plant: Plant, *, bootstrap: str, home: Path, workers: Workers, registry: ModelRegistry) -> None:
+    def __init__(
+        self, plant: Plant, *, bootstrap: str, home: Path, workers: Workers, registry: ModelRegistry
+    ) -> None:
         self._plant = plant
         self._bootstrap = bootstrap
         self._home = home

@@ -137,9 +137,7 @@ def _limit_memory(memory_mb: int) -> None:
 
     RLIMIT_DATA counts private writable memory; RLIMIT_AS would also count what is only reserved or mapped.
     """
-    with open("/proc/self/status") as status:
-        data_kb = next(int(line.split()[1]) for line in status if line.startswith("VmData:"))
-    limit = (data_kb << 10) + (memory_mb << 20)
+    limit = (_status_kb("VmData") << 10) + (memory_mb << 20)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
@@ -173,11 +171,21 @@ def _header(
     where: int = 0,
     text: int = 0,
 ) -> bytes:
-    rss_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return ANSWER.pack(ANSWER_MAGIC, status, columns, exception, where, text, seq, rows, cpu_ns, rss_kb)
+    # Not ru_maxrss: that starts with the size of the process which started this one.
+    peak_kb = _status_kb("VmHWM")
+    return ANSWER.pack(ANSWER_MAGIC, status, columns, exception, where, text, seq, rows, cpu_ns, peak_kb)
+
+
+def _status_kb(key: str) -> int:
+    """A size of this process from the kernel's account of it."""
+    with open("/proc/self/status", "rb", buffering=0) as status:
+        lines = status.read(8192).split(b"\n")
+    wanted = key.encode() + b":"
+    return next(int(line.split()[1]) for line in lines if line.startswith(wanted))
 
 
 def _send_failure(wire: Wire, seq: int, cpu_ns: int, error: BaseException, model_path: str) -> None:
+    error = _origin(error)
     status = MEMORY if isinstance(error, MemoryError) else NONSENSE if isinstance(error, Nonsense) else ERROR
     name = type(error).__name__
     try:
@@ -192,6 +200,13 @@ def _send_failure(wire: Wire, seq: int, cpu_ns: int, error: BaseException, model
     error.__traceback__ = None
     lengths = {"exception": len(exception), "where": len(where), "text": len(text)}
     wire.send(_header(status, seq=seq, cpu_ns=cpu_ns, **lengths), exception + where + text)
+
+
+def _origin(error: BaseException) -> BaseException:
+    """What MLflow wrapped: its own exceptions say little of the model's."""
+    while type(error).__module__.startswith("mlflow.") and error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _bounded(text: str, size: int) -> bytes:
@@ -260,7 +275,8 @@ class Candidate:
             return pd.Series([asset] * n, dtype="str")
         if self._special.get(name):
             moments = np.concatenate([_column(part, name).to_numpy(zero_copy_only=False) for part in parts])
-            return pd.Series(moments.astype("datetime64[us]")).dt.tz_localize("UTC")
+            # In UTC and without a zone, as MLflow's own check would hand it over.
+            return moments.astype("datetime64[ns]")
         values = np.empty(n, dtype=_DTYPES[type_])
         whole = values.dtype.kind != "f"
         for part in parts if whole else ():
@@ -274,9 +290,7 @@ class Candidate:
         import pandas as pd
 
         kinds: dict[str, Any] = {"string": pd.Series(["a", "b"], dtype="str")}
-        kinds["datetime"] = (
-            pd.to_datetime(pd.Series([0, 1]), unit="us").dt.as_unit("us").dt.tz_localize("UTC")
-        )
+        kinds["datetime"] = pd.Series([0, 1], dtype="datetime64[ns]")
         kinds |= {type_: pd.Series([0, 1], dtype=dtype) for type_, dtype in _DTYPES.items()}
         return pd.DataFrame({name: kinds[type_] for name, type_ in self._columns})
 

@@ -29,7 +29,8 @@ class Context:
             return
         kept = self._kept.get(asset)
         if kept is not None and batch.num_rows < self.rows:
-            batch = pa.concat_batches([kept, batch])
+            joined = pa.Table.from_batches([kept, batch]).combine_chunks()
+            batch = joined.to_batches()[0]
         start = max(0, batch.num_rows - self.rows)
         # A copy, so that the few rows do not keep their whole frame in memory.
         self._kept[asset] = batch.slice(start).take(pa.array(range(batch.num_rows - start)))

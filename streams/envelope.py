@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 ARROW = "application/vnd.apache.arrow.stream"
 JSON = "application/json"
@@ -79,12 +79,10 @@ def headers(
     return listed
 
 
-def pairs(raw: object) -> tuple[tuple[str, bytes], ...]:
+def pairs(raw: Any) -> tuple[tuple[str, bytes], ...]:
     """Headers in whatever form a client library gives them, as pairs of name and bytes."""
-    if not raw:
-        return ()
-    items: Iterable[tuple[object, object]] = raw.items() if isinstance(raw, dict) else raw  # type: ignore[assignment]
+    items = raw.items() if isinstance(raw, dict) else raw or ()
     return tuple(
-        (name.decode(errors="replace") if isinstance(name, bytes) else str(name), bytes(value or b""))  # type: ignore[arg-type]
+        (name.decode(errors="replace") if isinstance(name, bytes) else str(name), bytes(value or b""))
         for name, value in items
     )

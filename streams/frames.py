@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -74,15 +75,15 @@ def encode_frame(times_us: np.ndarray, values: Mapping[str, np.ndarray]) -> byte
         times_us: int64, microseconds since 1970, shape (n,).
         values: one array of shape (n,) a tag; not-a-number is missing.
     """
-    columns = {TS: pa.array(times_us, type=pa.int64()).cast(TS_TYPE)}
+    columns: dict[str, pa.Array[Any]] = {TS: pa.array(times_us, type=pa.int64()).cast(TS_TYPE)}
     columns.update({tag: _column(array) for tag, array in values.items()})
     return encode_batch(pa.RecordBatch.from_pydict(columns))
 
 
-def _column(array: np.ndarray) -> pa.Array:
-    if array.dtype.kind == "f":
-        return pa.array(array, from_pandas=True)
-    return pa.array(array)
+def _column(array: np.ndarray) -> pa.Array[Any]:
+    # A float that is not a number is a missing value.
+    column: pa.Array[Any] = pa.array(array, from_pandas=array.dtype.kind == "f")
+    return column
 
 
 def encode_batch(batch: pa.RecordBatch) -> bytes:
@@ -151,9 +152,7 @@ def read_arrow(value: bytes) -> pa.RecordBatch | Rejected:
 
 
 def _primitive(kind: pa.DataType) -> bool:
-    return bool(
-        _numeric(kind) or pa.types.is_string(kind) or pa.types.is_timestamp(kind)
-    )
+    return bool(_numeric(kind) or pa.types.is_string(kind) or pa.types.is_timestamp(kind))
 
 
 def _short(error: object) -> str:
@@ -188,7 +187,9 @@ def _batch_of(rows: Iterable[JsonRow]) -> pa.RecordBatch | Rejected:
     if not listed:
         return Rejected(reason="no_rows", detail="the list of rows is empty")
     names = sorted({name for row in listed for name in row.values})
-    columns = {TS: pa.array([micros(row.ts) for row in listed], type=pa.int64()).cast(TS_TYPE)}
+    columns: dict[str, pa.Array[Any]] = {
+        TS: pa.array([micros(row.ts) for row in listed], type=pa.int64()).cast(TS_TYPE)
+    }
     columns.update(
         {name: pa.array([row.values.get(name) for row in listed], type=pa.float64()) for name in names}
     )
@@ -236,7 +237,9 @@ def select(frame: Frame, inputs: Sequence[str]) -> Selected | Rejected:
     names = frame.batch.schema.names
     missing = [name for name in inputs if name not in names]
     if missing:
-        return Rejected(reason="wrong_column", detail=f"the frame has no {', '.join(missing)}", rows=frame.rows)
+        return Rejected(
+            reason="wrong_column", detail=f"the frame has no {', '.join(missing)}", rows=frame.rows
+        )
     doubles = all(pa.types.is_float64(frame.batch.schema.field(name).type) for name in inputs)
     if frame.raw is not None and names == [TS, *inputs] and doubles:
         return Selected(batch=frame.batch, payload=frame.raw)
@@ -244,7 +247,9 @@ def select(frame: Frame, inputs: Sequence[str]) -> Selected | Rejected:
     for name in inputs:
         column = frame.batch.column(names.index(name))
         if not _numeric(column.type):
-            return Rejected(reason="wrong_type", detail=f"{name!r} is {column.type}, not a number", rows=frame.rows)
+            return Rejected(
+                reason="wrong_type", detail=f"{name!r} is {column.type}, not a number", rows=frame.rows
+            )
         columns[name] = column.cast(pa.float64())
     batch = pa.RecordBatch.from_pydict(columns)
     return Selected(batch=batch, payload=encode_batch(batch))

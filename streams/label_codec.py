@@ -46,7 +46,9 @@ Decoded = PointLabel | IntervalLabel | Withdrawal | Watermark | Points
 def decode_label(record: RawRecord) -> Decoded | Rejected:
     """Read a label message, JSON or Arrow; what cannot be read is a value that says why."""
     if not record.value or not record.key:
-        return Rejected(reason="not_readable", detail="a label message has the asset as its key and a label as its value")
+        return Rejected(
+            reason="not_readable", detail="a label message has the asset as its key and a label as its value"
+        )
     try:
         key = record.key.decode()
         if record.header("content-type") == ARROW:
@@ -67,10 +69,14 @@ def _points(record: RawRecord, asset: str) -> Points | Rejected:
         return batch
     names = batch.schema.names
     if sorted(names) != [TS, VALUE] or batch.schema.field(TS).type != TS_TYPE:
-        return Rejected(reason="wrong_column", detail="a label frame has `ts` (timestamp[us, UTC]) and `value`")
+        return Rejected(
+            reason="wrong_column", detail="a label frame has `ts` (timestamp[us, UTC]) and `value`"
+        )
     times = batch.column(names.index(TS))
     if times.null_count or not batch.num_rows:
-        return Rejected(reason="wrong_time", detail="every row of a label frame has a time, and there is at least one")
+        return Rejected(
+            reason="wrong_time", detail="every row of a label frame has a time, and there is at least one"
+        )
     return Points(
         id=record.header("ce_id") or f"{record.partition}-{record.offset}",
         asset=asset,
@@ -128,5 +134,7 @@ def codes(values: list[LabelValue | None], agreement: Agreement) -> np.ndarray:
     Raises:
         ValueError: a value is none of the agreement's.
     """
-    known: dict[LabelValue, float] = {value: agreement.code(value) for value in set(values) if value is not None}
+    known: dict[LabelValue, float] = {
+        value: agreement.code(value) for value in set(values) if value is not None
+    }
     return np.array([np.nan if value is None else known[value] for value in values], dtype=np.float64)

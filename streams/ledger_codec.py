@@ -7,6 +7,7 @@ Arrow library opens them; every other entry is JSON.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -93,7 +94,10 @@ def encode(entry: Entry, *, source: str, ident: str) -> tuple[bytes, bytes, Head
 
 def _with_rows(meta: bytes, times_us: np.ndarray, columns: dict[str, np.ndarray]) -> bytes:
     arrays = [pa.array(times_us, type=pa.int64()), *(pa.array(values) for values in columns.values())]
-    fields = [pa.field("ts_us", pa.int64()), *(pa.field(name, pa.float64()) for name in columns)]
+    fields: list[pa.Field[Any]] = [
+        pa.field("ts_us", pa.int64()),
+        *(pa.field(name, pa.float64()) for name in columns),
+    ]
     batch = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields, metadata={META: meta}))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:

@@ -102,7 +102,9 @@ class Installation:
         plant = self.plants[need.plant]
         names = tuple(baseline.name for baseline in opened.agreement.baselines)
         baselines = Deployment(
-            id=deployment_id(opened.pairing, BASELINES), subjects=names or (BASELINES,), starts=opened.telemetry_from
+            id=deployment_id(opened.pairing, BASELINES),
+            subjects=names or (BASELINES,),
+            starts=opened.telemetry_from,
         )
         return Pairing(
             id=opened.pairing,
@@ -166,7 +168,9 @@ def judge(party: Ident, command: Command, state: Installation, *, ends: Mapping[
 def _grant(party: Ident, command: Command, state: Installation, ends: Mapping[str, Offsets]) -> Body:
     match command:
         case RegisterOrganisation(organisation=organisation):
-            _require(party == topics.OPERATOR, "only the operator of the installation registers organisations")
+            _require(
+                party == topics.OPERATOR, "only the operator of the installation registers organisations"
+            )
             _new_or_same("organisation", organisation.id, organisation, state.organisations)
             taken = organisation.id in state.plants or organisation.id == topics.OPERATOR
             _require(not taken, f"the id {organisation.id!r} is taken; choose another")
@@ -216,7 +220,9 @@ def _known(what: str, ident: Ident, known: Mapping[Ident, T]) -> T:
 def _new_or_same(what: str, ident: Ident, record: object, known: Mapping[Ident, object]) -> None:
     there = known.get(ident)
     if there is not None and there != record:
-        raise Refusal(f"the {what} {ident!r} exists with other content; choose a new id, or restore the old content")
+        raise Refusal(
+            f"the {what} {ident!r} exists with other content; choose a new id, or restore the old content"
+        )
 
 
 def _with_role(ident: Ident, role: Role, state: Installation) -> Organisation:
@@ -249,7 +255,9 @@ def _open_pairing(
     operators = state.programmes[need.programme].operators
     _require(party in operators, f"pairings of {need.programme} are opened by {', '.join(operators)}")
     _with_role(command.startup, Role.STARTUP, state)
-    _require(command.pairing not in state.pairings, f"the pairing {command.pairing!r} exists; choose a new id")
+    _require(
+        command.pairing not in state.pairings, f"the pairing {command.pairing!r} exists; choose a new id"
+    )
     plant = state.plants[need.plant]
     for what, wanted, there in (
         ("asset", command.agreement.assets, {asset.name for asset in plant.assets}),
@@ -272,12 +280,18 @@ def _submit(party: Ident, command: SubmitCandidate, state: Installation) -> Cand
     pairing = _known("pairing", command.pairing, state.pairings)
     candidate = command.candidate
     _require(party == pairing.startup, f"candidates of {pairing.id} are submitted by {pairing.startup}")
-    _require(candidate.startup == party, f"the candidate names {candidate.startup} as its start-up; it has to be {party}")
+    _require(
+        candidate.startup == party,
+        f"the candidate names {candidate.startup} as its start-up; it has to be {party}",
+    )
     _require(pairing.phase is Phase.RUNNING, f"{pairing.id} takes no more candidates; it is {pairing.phase}")
     ident = deployment_id(pairing.id, candidate.id)
     reserved = candidate.id == BASELINES or candidate.id in {one.name for one in pairing.agreement.baselines}
     _require(not reserved, f"the name {candidate.id!r} is a baseline's; choose another")
-    _require(pairing.deployment(ident) is None, f"{candidate.id!r} runs in {pairing.id} already; submit a new version")
+    _require(
+        pairing.deployment(ident) is None,
+        f"{candidate.id!r} runs in {pairing.id} already; submit a new version",
+    )
     allowed = pairing.agreement.limits.context_rows
     _require(
         candidate.context_rows <= allowed,

@@ -110,7 +110,7 @@ def replay(
         with said.progress(job) as progress:
             report = send(
                 job.plan(),
-                bootstrap=bootstrap,
+                bootstrap=bootstrap(),
                 plant=site.id,
                 speed=speed,
                 skip=from_message,

@@ -1,0 +1,50 @@
+# Everything here needs python3 and make, nothing else: uv is fetched into .tools, and the rest into .venv.
+
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+RUN := $(UV) run --frozen --no-sync
+
+# Containers often forbid byte code; without it every start compiles MLflow anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help setup demo skab check lint test unit integration clean
+.DEFAULT_GOAL := help
+
+help: ## Show what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: .venv/ready ## Install the project with everything it needs into .venv
+
+.tools/bin/uv:
+	$(PYTHON) -m venv .tools
+	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv
+
+.venv/ready: pyproject.toml uv.lock $(if $(findstring .tools,$(UV)),.tools/bin/uv)
+	$(UV) sync --frozen --compile-bytecode
+	@touch .venv/ready
+
+demo: setup ## A simulated plant, two start-ups, three candidates, live to verdicts (DATA=<SKAB folder>: real bench data)
+	$(RUN) fieldproof demo $(if $(DATA),--data $(DATA))
+
+skab: setup ## Three published detectors on all of SKAB through the whole platform (DATA=<SKAB folder>)
+	$(RUN) fieldproof skab --data $(DATA)
+
+lint: setup ## Style, types, directions of imports
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+
+unit: setup ## The fast tests
+	$(RUN) pytest tests/unit
+
+integration: setup ## The tests against a real broker, MLflow and sandbox
+	$(RUN) pytest tests/contract tests/integration
+
+test: setup ## Every test
+	$(RUN) pytest
+
+check: lint test ## Everything that has to be true before a commit
+
+clean: ## Remove what was installed and built
+	rm -rf .venv .tools .fieldproof dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
