@@ -16,8 +16,8 @@ from infra.errors import FolderBusy
 def held_folder(folder: Path, *, purpose: str, patience_s: float = 15.0) -> Iterator[int]:
     """Lock a folder, creating it if need be, and yield the lock's descriptor.
 
-    The lock lasts until every process that the descriptor was handed to has closed it too. Waits up to `patience_s`
-    for a holder that is just ending; raises FolderBusy after that.
+    The lock lasts until every process that the descriptor was handed to has closed it too. Waits up
+    to `patience_s` for a holder that is just ending; raises FolderBusy after that.
     """
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -8,6 +8,7 @@ started the child ends.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import select
@@ -15,6 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 #: Bytes that the parent may write to the watch pipe.
@@ -33,12 +35,12 @@ def _exec_child(command: Sequence[str], guard: int, failure: int) -> NoReturn:
     """Become the program; its own process group, killed by the kernel when the guard dies."""
     try:
         os.setpgid(0, 0)
-        pass
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != guard:  # the guard died before the line above
             os._exit(1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        os.execvp(command[0], list(command))
+        os.execvp(command[0], list(command))  # noqa: S606  (no shell is what is wanted)
     except (OSError, ValueError) as error:
         os.write(failure, str(error).encode()[:1000])
     finally:  # nothing may return into the guard's own code
@@ -59,8 +61,8 @@ def _start(command: Sequence[str]) -> tuple[int, str]:
 def _children() -> list[int]:
     """Direct children of the guard, adopted ones included (Linux only)."""
     try:
-        with open(f"/proc/self/task/{os.getpid()}/children") as stream:
-            return [int(pid) for pid in stream.read().split()]
+        told = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+        return [int(pid) for pid in told.split()]
     except OSError:
         return []
 
@@ -81,17 +83,14 @@ def _sweep(group: int) -> None:
 
 
 def _signal(pid: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _signal_group(group: int, number: int) -> None:
-    try:
+    # macOS answers with a permission error for a group of zombies.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):  # macOS answers so for a group of zombies
-        pass
 
 
 class _Guard:

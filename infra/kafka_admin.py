@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
@@ -95,7 +95,7 @@ def group_offsets(bootstrap: str, group: str) -> dict[tuple[str, int], int]:
 
 
 def set_group_offsets(bootstrap: str, group: str, topic: str, offsets: Mapping[int, int]) -> None:
-    """Set where a group that has no active member continues, offsets by partition. Raises GroupBusy, TopicMissing."""
+    """Set where a group without active members continues, by partition. Raises GroupBusy, TopicMissing."""
     wanted = {
         TopicPartition(topic, number): OffsetAndMetadata(offset, "", -1) for number, offset in offsets.items()
     }
@@ -136,10 +136,11 @@ def read_all(
     start: Mapping[int, int] | None = None,
     end: Mapping[int, int] | None = None,
 ) -> Iterator[RawRecord]:
-    """Records of a topic up to `end` (exclusive, by partition; unless given, its end now), in order within a partition.
+    """Records of a topic up to `end` (exclusive; unless given, its end now), in order within a partition.
 
-    A partition that `start` leaves out is read from its beginning; one that `end` leaves out is not read when `end` is
-    given. Raises TopicMissing, OffsetsGone, BrokerUnavailable, the first two before anything is read.
+    Offsets are by partition. One that `start` leaves out is read from its beginning; one that a given `end`
+    leaves out is not read. Raises TopicMissing and OffsetsGone before anything is read, and
+    BrokerUnavailable.
     """
     with _consumer(bootstrap) as consumer:
         present = {TopicPartition(topic, number) for number in _partitions(consumer, topic)}
@@ -170,8 +171,8 @@ def follow(
 ) -> Iterator[RawRecord]:
     """Records of topics as they come, until `stopped` is set. A pattern has to match the whole name.
 
-    Topics that appear later are read from their beginning within a few seconds. Raises BrokerUnavailable when the
-    broker has gone.
+    Topics that appear later are read from their beginning within a few seconds. Raises BrokerUnavailable
+    when the broker has gone.
     """
     wanted = _chooser(topics)
     known: set[TopicPartition] = set()
@@ -231,7 +232,8 @@ class _Progress:
                 raise _unavailable(self._bootstrap)
             if not idle_is_fine and now - self._moved_at > _GIVE_UP_S:
                 raise BrokerUnavailable(
-                    f"the Kafka broker at {self._bootstrap} has sent nothing for {_GIVE_UP_S:.0f} s though it has more."
+                    f"the Kafka broker at {self._bootstrap} has sent nothing for {_GIVE_UP_S:.0f} s "
+                    "though it has more. Look into its log; restart it."
                 )
 
 
@@ -292,10 +294,8 @@ def _create(admin: KafkaAdminClient, missing: Iterable[TopicSpec]) -> None:
     wanted = {
         spec.name: {"num_partitions": spec.partitions, "configs": dict(spec.config)} for spec in missing
     }
-    try:
+    with suppress(TopicAlreadyExistsError):  # another process was faster
         admin.create_topics(wanted)
-    except TopicAlreadyExistsError:  # another process was faster
-        pass
     admin.wait_for_topics(list(wanted))
 
 

@@ -118,7 +118,8 @@ class EmbeddedKafka:
     def start(self) -> None:
         """Start the broker and wait until it serves clients. Does nothing if it already runs.
 
-        Raises PortTaken, FolderBusy, JavaMissing, JarsUnavailable, BrokerUnavailable (with the end of its log) or WrongBroker.
+        Raises PortTaken, FolderBusy, JavaMissing, JarsUnavailable, WrongBroker, or BrokerUnavailable with the
+        end of the broker's log.
         """
         if self.alive():
             return
@@ -131,7 +132,8 @@ class EmbeddedKafka:
             self._cluster_id = self._format(java, lock)
             for attempt in range(1, _PORT_ATTEMPTS + 1):
                 try:
-                    return self._launch(java, lock)
+                    self._launch(java, lock)
+                    return
                 except PortTaken:
                     if attempt == _PORT_ATTEMPTS or self._wanted_port is not None:
                         raise

@@ -91,8 +91,9 @@ def _verify(jar: LockedJar, path: Path) -> None:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != jar.sha256:
         raise JarMismatch(
-            f"{path} is not the file that was locked as {jar.coordinates} (SHA-256 {found}, expected {jar.sha256}). "
-            "Delete it and try again; if it comes back, whoever serves it serves something else."
+            f"{path} is not the file that was locked as {jar.coordinates} "
+            f"(SHA-256 {found}, expected {jar.sha256}). Delete it and try again; "
+            "if it comes back, whoever serves it serves something else."
         )
 
 
@@ -101,7 +102,7 @@ def _fetch_all(jars: Sequence[LockedJar], home: Path, progress: Progress, *, ver
     progress(f"Fetching Apache Kafka {version}, once: {len(jars)} files, {total_mb:.0f} MB")
     home.mkdir(parents=True, exist_ok=True)
     done = told = 0
-    # Into a directory of its own first: a file that was cut off, or of another process, never counts as there.
+    # Into a directory of its own first: a file cut off, or of another process, never counts as there.
     with tempfile.TemporaryDirectory(dir=home, prefix=".fetch-") as scratch:
         context = _maven(Path(scratch))
         with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
@@ -167,12 +168,12 @@ def _lock_lines(lock: Lock) -> Iterable[str]:
 
 def main(arguments: Sequence[str]) -> int:
     if not arguments or arguments[0] != "lock":
-        print("usage: python -m infra.kafka_jars lock [version]", file=sys.stderr)
+        sys.stderr.write("usage: python -m infra.kafka_jars lock [version]\n")
         return 2
     version = arguments[1] if len(arguments) > 1 else DEFAULT_VERSION
     lock = resolve_lock(version)
     LOCK_PATH.write_text(lock_text(lock))
-    print(f"{LOCK_PATH}: Apache Kafka {version}, {len(lock.jars)} jars")
+    sys.stdout.write(f"{LOCK_PATH}: Apache Kafka {version}, {len(lock.jars)} jars\n")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""An MLflow tracking server as a child process: SQLite for what is tracked, files for artifacts, this machine only."""
+"""An MLflow tracking server as a child process: SQLite for tracking, files for artifacts, one machine."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from infra.ports import HOST, free_ports, require_free
 
 _READY_S = 120.0
 _PORT_ATTEMPTS = 3
-#: `mlflow server` hands its options to the web server by these names; a contract test compares them with MLflow's own.
-#: Starting the web server itself saves a second interpreter with MLflow in it.
+#: `mlflow server` hands its options to the web server by these names; a contract test
+#: compares them with MLflow's own. Starting the web server itself saves a second interpreter with MLflow in it.
 STORE_VARIABLE = "_MLFLOW_SERVER_FILE_STORE"
 ARTIFACT_ROOT_VARIABLE = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 ARTIFACTS_VARIABLE = "_MLFLOW_SERVER_ARTIFACT_DESTINATION"
@@ -70,7 +70,8 @@ class MlflowServer:
         with held_folder(self.home, purpose="MLflow") as lock:
             for attempt in range(1, _PORT_ATTEMPTS + 1):
                 try:
-                    return self._launch(self._wanted_port or free_ports(1)[0], lock)
+                    self._launch(self._wanted_port or free_ports(1)[0], lock)
+                    return
                 except PortTaken:
                     if attempt == _PORT_ATTEMPTS or self._wanted_port is not None:
                         raise

@@ -10,7 +10,7 @@ HOST = "127.0.0.1"
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago; another program may take one before it is used, so be ready to retry."""
+    """Ports that were free a moment ago. Another program may take one before it is used: retry."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:

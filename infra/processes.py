@@ -35,14 +35,14 @@ class Process:
         return self._guard.poll() is None
 
     def wait(self, timeout_s: float | None = None) -> int | None:
-        """Wait until the program and all its descendants are gone; None if that took longer than `timeout_s`."""
+        """Wait for the program and all its descendants to end; None if that took longer than `timeout_s`."""
         try:
             return _exit_code(self._guard.wait(timeout_s))
         except subprocess.TimeoutExpired:
             return None
 
     def stop(self, timeout_s: float = 10.0) -> int:
-        """SIGTERM, wait up to `timeout_s`, then SIGKILL to the program and its descendants. Returns the exit code."""
+        """SIGTERM, wait up to `timeout_s`, then SIGKILL to it and its descendants. Returns the exit code."""
         self._order(TERMINATE)
         code = self.wait(timeout_s)
         return self.kill() if code is None else self._close(code)
@@ -92,10 +92,10 @@ def start(
     grace_s: float = 5.0,
     held: Sequence[int] = (),
 ) -> Process:
-    """Start a program in a session of its own (a terminal's Ctrl-C does not reach it), output appended to `log_path`.
+    """Start a program in a session of its own (out of reach of Ctrl-C), its output appended to `log_path`.
 
     `grace_s` is how long the program gets between SIGTERM and SIGKILL when this process dies.
-    `held` are open files that stay open until the program and its descendants are gone: locks on what it uses.
+    `held` are files, locks for example, that stay open until the program and its descendants are gone.
     Raises ProcessFailed when the program cannot be executed; that it soon ends is for the caller to see.
     """
     watch, keep = os.pipe()

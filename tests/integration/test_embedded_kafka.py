@@ -23,8 +23,8 @@ from infra.errors import (
     TopicMismatch,
     TopicMissing,
 )
-from infra.kafka_admin import RawRecord
 from infra.kafka_broker import EmbeddedKafka
+from streams.envelope import RawRecord
 from streams.topics import MESSAGE_BYTES, TopicSpec
 from tests.gone import wait_until_gone
 

@@ -19,7 +19,8 @@ from tests.gone import wait_until_gone
 
 ROOT = Path(__file__).parents[2]
 
-# Writes its own and its child's process id, then sleeps; the grandchild leaves its session, so no group signal finds it.
+# Writes its own and its child's process id, then sleeps. The grandchild has a session of its own: no group
+# signal finds it.
 FAMILY = (
     "import os, subprocess, sys, time;"
     "c = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True);"
@@ -27,7 +28,10 @@ FAMILY = (
     "os.rename(sys.argv[1] + '.new', sys.argv[1]);"
     "time.sleep(600)"
 )
-STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(600)"
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True);"
+    "time.sleep(600)"
+)
 PARENT = """
 import sys, threading, time
 from pathlib import Path
