@@ -31,7 +31,7 @@ STDERR_BYTES = 4096
 #: How long a process may take to end by itself after its connection has ended, in seconds.
 _LAST_BREATH_S = 2.0
 
-#: What a process prints last that could not go on without the memory it asked for. One that pretends gains nothing.
+#: What a process prints last that ended for want of memory. One that only pretends gains nothing by it.
 _OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "annot allocate memory", "Memory allocation", "out of memory")
 
 

@@ -45,8 +45,8 @@ _ENVIRONMENT = {
 }
 
 #: Isolated from the platform's packages: no user site, no script directory on the path, and no site module,
-#: which would follow an editable install back to the platform. -I would also ignore PYTHONHASHSEED, which makes
-#: results repeatable; the environment is ours in any case.
+#: which would follow an editable install back to the platform. Not -I: it would ignore PYTHONHASHSEED, which
+#: makes results repeatable; the environment is ours in any case.
 _PYTHON_OPTIONS = ("-s", "-S", "-P", "-B")
 
 #: Namespaces, the strictest first.

@@ -10,7 +10,7 @@ Wire, a stream socket on descriptor 0; all numbers little-endian:
   UTF-8, the context's Arrow IPC stream where there is one, the frame's Arrow IPC stream.
 - child → platform: `ANSWER` and its body. `HELLO` when the libraries are there and before the candidate's
   first line of code, `READY` when the model is loaded, then for each frame in order `PREDICTED` with
-  columns × rows raw float64, or a failure with an exception's name, a place and a text, each of bounded length.
+  columns × rows raw float64, or a failure: an exception's name, a place and a text, each of bounded length.
 """
 
 from __future__ import annotations
