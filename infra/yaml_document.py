@@ -7,12 +7,13 @@ keys that are given twice, all of which constructed values lose.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from infra.words import Phrase
@@ -158,7 +159,10 @@ def _control_characters(text: str, file: str) -> tuple[Problem, ...]:
 
 def _parse(text: str, file: str, notes: tuple[Problem, ...]) -> Document:
     try:
-        node = YAML(typ="rt", pure=True).compose(text)
+        with warnings.catch_warnings():
+            # YAML lets an anchor be given again; the reader of a proof need not hear of it.
+            warnings.simplefilter("ignore", ReusedAnchorWarning)
+            node = YAML(typ="rt", pure=True).compose(text)
     except RecursionError:
         return Document(file=file, problems=(_problem(file, TOP, _TOO_DEEP),), notes=notes)
     except MarkedYAMLError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -316,6 +316,8 @@ YAML_BITS = st.sampled_from(
 
 
 @settings(max_examples=300, deadline=None)
+@example(raw=b"!!int")
+@example(raw=b"&! : &!")
 @given(
     raw=st.binary(max_size=200) | st.lists(YAML_BITS, max_size=40).map(lambda bits: "".join(bits).encode())
 )
