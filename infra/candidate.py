@@ -41,8 +41,8 @@ class Candidate:
         spec: ChildSpec,
         *,
         level: Level,
-        restarts: Backoff = Backoff(),  # noqa: B008  (frozen)
-        reloads: Backoff = Backoff(first_s=60, most_s=600),  # noqa: B008  (frozen)
+        restarts: Backoff = Backoff(),
+        reloads: Backoff = Backoff(first_s=60, most_s=600),
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:

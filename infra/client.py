@@ -14,15 +14,17 @@ from kafka.errors import KafkaError
 
 from infra import kafka_admin
 from infra.errors import BrokerUnavailable, InfraError
+from infra.groups import runner_group
 from infra.request_ids import request_id as content_id
 from infra.settings import Addresses, Settings, running
+from schemas.base import Offsets
 from schemas.events import Fact, RequestRefused
+from schemas.pairing import Deployment, Pairing
 from schemas.parties import Plant
 from schemas.requests import Command, Request
 from streams import topics
 from streams.envelope import REQUEST, Headers, headers
 from streams.lifecycle import Installation, subject
-
 
 T = TypeVar("T")
 
@@ -108,6 +110,22 @@ class Client:
     def facts(self) -> list[Fact]:
         """The facts as they were last read."""
         return self._facts
+
+    def lag(self, pairing: Pairing) -> dict[str, int]:
+        """Telemetry messages that each deployment of a pairing has still to pass."""
+        topic = topics.telemetry(pairing.plant)
+        ends = kafka_admin.end_offsets(self.bootstrap, topic)
+        return {
+            deployment.id: self._behind(topic, deployment, deployment.until or ends)
+            for deployment in pairing.deployments
+        }
+
+    def _behind(self, topic: str, deployment: Deployment, ends: Offsets) -> int:
+        there = kafka_admin.group_offsets(self.bootstrap, runner_group(deployment.id))
+        return sum(
+            max(0, end - there.get((topic, partition), deployment.starts.get(partition, 0)))
+            for partition, end in ends.items()
+        )
 
     def plant(self, ident: str | None) -> Plant:
         """The plant of that id, or the only one there is.

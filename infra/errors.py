@@ -8,6 +8,9 @@ import inspect
 class InfraError(Exception):
     """Something around Fieldproof (a process, a port, a server) failed."""
 
+    #: What a command exits with: 2 for input that is wrong, 3 for a part of the world that does not answer.
+    exit_code = 3
+
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or inspect.getdoc(type(self)) or type(self).__name__)
 

@@ -133,10 +133,11 @@ class EmbeddedKafka:
             for attempt in range(1, _PORT_ATTEMPTS + 1):
                 try:
                     self._launch(java, lock)
-                    return
                 except PortTaken:
                     if attempt == _PORT_ATTEMPTS or self._wanted_port is not None:
                         raise
+                else:
+                    return
 
     def stop(self, timeout_s: float = 20.0) -> None:
         """End the broker cleanly; kill it after `timeout_s`."""

@@ -117,7 +117,7 @@ def _fetch_all(jars: Sequence[LockedJar], home: Path, progress: Progress, *, ver
 
 def _fetch(jar: LockedJar, context: MavenContext) -> Path:
     try:
-        return context.create_dependency(jar.coordinates).artifact.resolve()
+        return Path(context.create_dependency(jar.coordinates).artifact.resolve())
     except (OSError, RuntimeError) as error:  # requests' errors are OSErrors
         raise JarsUnavailable(
             f"could not fetch {jar.coordinates}: {error}. Check the network connection and try again; "

@@ -20,7 +20,7 @@ from infra.ports import HOST, free_ports, require_free
 _READY_S = 120.0
 _PORT_ATTEMPTS = 3
 #: `mlflow server` hands its options to the web server by these names; a contract test
-#: compares them with MLflow's own. Starting the web server itself saves a second interpreter with MLflow in it.
+#: compares them with MLflow's own. Starting the web server itself saves an interpreter.
 STORE_VARIABLE = "_MLFLOW_SERVER_FILE_STORE"
 ARTIFACT_ROOT_VARIABLE = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 ARTIFACTS_VARIABLE = "_MLFLOW_SERVER_ARTIFACT_DESTINATION"
@@ -71,10 +71,11 @@ class MlflowServer:
             for attempt in range(1, _PORT_ATTEMPTS + 1):
                 try:
                     self._launch(self._wanted_port or free_ports(1)[0], lock)
-                    return
                 except PortTaken:
                     if attempt == _PORT_ATTEMPTS or self._wanted_port is not None:
                         raise
+                else:
+                    return
 
     def stop(self, timeout_s: float = 10.0) -> None:
         """End the server, letting requests finish; kill it after `timeout_s`."""

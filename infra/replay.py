@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -77,7 +77,7 @@ class ReplayReport:
     label_frames: int = 0
     watermarks: int = 0
     bytes: int = 0
-    assets: Counter[str] = field(default_factory=Counter)
+    assets: dict[str, int] = field(default_factory=dict)
 
     def count(self, message: Planned) -> None:
         """Count one message."""
@@ -89,7 +89,7 @@ class ReplayReport:
         self.rows += message.rows
         self.bytes += len(message.value)
         if message.rows:
-            self.assets[message.asset] += message.rows
+            self.assets[message.asset] = self.assets.get(message.asset, 0) + message.rows
 
 
 Progress = Callable[[ReplayReport], None]

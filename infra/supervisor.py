@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra import kafka_admin, processes
+from infra.groups import runner_group
 from infra.log import PairingBoard
 from infra.model_registry import ModelRegistry
-from infra.worker import WorkerSpec, runner_group
+from infra.worker import WorkerSpec
 from schemas.pairing import Deployment, Pairing, Phase
 from schemas.parties import Plant
 from streams import topics

@@ -21,6 +21,7 @@ from agents.scorer import Scorer
 from infra import kafka_admin
 from infra.candidate import Candidate
 from infra.faust_worker import FaustSender, arrivals, crash, guarded, make_app, raw_topic, run
+from infra.groups import CONTROL, runner_group, scorer_group
 from infra.log import PairingBoard, TopicLog
 from infra.model_files import contract_of
 from infra.sandbox import ChildSpec
@@ -51,17 +52,12 @@ class WorkerSpec(BaseModel):
     def group(self) -> str:
         """The app's name and consumer group."""
         if self.kind == "control":
-            return "fp.control"
+            return CONTROL
         if self.kind == "scorer":
             assert self.plant is not None
-            return f"fp.scorer.{self.plant.id}"
+            return scorer_group(self.plant.id)
         assert self.deployment is not None
         return runner_group(self.deployment.id)
-
-
-def runner_group(deployment: str) -> str:
-    """The consumer group of a deployment's runner."""
-    return "fp.runner." + deployment.replace("/", ".")
 
 
 def control_app(spec: WorkerSpec) -> faust.App:

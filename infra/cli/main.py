@@ -1,0 +1,41 @@
+"""The command `fieldproof`."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from infra.cli import apply, candidate, init, label, pairing, replay, status, up, watch
+from infra.errors import InfraError
+
+app = typer.Typer(
+    name="fieldproof",
+    help="Proofs of concept of industrial AI on live factory data, with scores that everyone can recompute. 산업 AI 실증.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+app.command()(up.up)
+app.command()(init.init)
+app.command()(apply.apply)
+app.command()(replay.replay)
+app.command()(watch.watch)
+app.command()(status.status)
+app.add_typer(candidate.app, name="candidate")
+app.add_typer(label.app, name="label")
+app.add_typer(pairing.app, name="pairing")
+
+
+def run() -> None:
+    """Run the command; what is wrong with the world or the input is told in words, with an exit code."""
+    try:
+        app()
+    except InfraError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from error
+
+
+if __name__ == "__main__":
+    run()

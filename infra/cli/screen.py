@@ -1,0 +1,97 @@
+"""Where commands speak: JSON Lines for programs on stdout, words for people on stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.table import Table
+
+from schemas.evaluation import Evaluation, Outcome, Verdict
+
+_COLOURS = {
+    Outcome.ACCEPTED: "green",
+    Outcome.REJECTED: "red",
+    Outcome.INCONCLUSIVE: "yellow",
+    Outcome.EQUIVALENT: "cyan",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Screen:
+    """The two ways in which a command speaks."""
+
+    as_json: bool
+    people: Console = field(default_factory=lambda: Console(stderr=True, soft_wrap=True, highlight=False))
+
+    def say(self, text: str, style: str = "") -> None:
+        """Tell people."""
+        self.people.print(text, style=style, markup=False)
+
+    def emit(self, record: Mapping[str, object]) -> None:
+        """Tell programs, where they were asked for."""
+        if self.as_json:
+            print(json.dumps(record, ensure_ascii=False), flush=True)
+
+    def show(self, table: Table) -> None:
+        """Show people a table: on stdout, unless programs read there."""
+        (self.people if self.as_json else Console(soft_wrap=True)).print(table)
+
+
+def scores(
+    evaluations: Mapping[tuple[str, str], Evaluation], verdicts: Mapping[tuple[str, str], Verdict]
+) -> Table:
+    """The latest evaluation of every candidate and baseline, with its verdict where there is one."""
+    table = Table(title="Evaluations and verdicts · 평가와 판정", title_justify="left")
+    for name, justify in (
+        ("pairing 매칭", "left"),
+        ("candidate 후보", "left"),
+        ("rows 행", "right"),
+        ("scored 채점", "right"),
+        ("awaiting 라벨 대기", "right"),
+        ("not answered 무응답", "right"),
+        ("metrics 지표", "left"),
+        ("verdict 판정", "left"),
+    ):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for key in sorted(evaluations):
+        table.add_row(*_row(evaluations[key], verdicts.get(key)))
+    return table
+
+
+def _row(one: Evaluation, verdict: Verdict | None) -> list[str]:
+    counts = one.counts
+    name = f"[dim]{one.candidate} (baseline)[/dim]" if one.baseline else one.candidate
+    return [
+        one.pairing,
+        name,
+        str(counts.rows_in),
+        str(counts.scored),
+        str(counts.awaiting_label),
+        str(counts.abstained + counts.failed + counts.refused),
+        metrics_in_words(one),
+        verdict_in_words(verdict),
+    ]
+
+
+def metrics_in_words(one: Evaluation) -> str:
+    """The metrics, shortened for reading: `f1 0.887  far 0.021`."""
+    return "  ".join(f"{name} {value:.4g}" for name, value in one.metrics.items()) or "–"
+
+
+def verdict_in_words(verdict: Verdict | None) -> str:
+    """The verdict with its colour; a dash where there is none yet."""
+    if verdict is None:
+        return "–"
+    colour = _COLOURS[verdict.verdict]
+    return f"[{colour}]{verdict.verdict} {_KOREAN[verdict.verdict]}[/{colour}]: {verdict.reason}"
+
+
+_KOREAN = {
+    Outcome.ACCEPTED: "합격",
+    Outcome.REJECTED: "불합격",
+    Outcome.EQUIVALENT: "동등",
+    Outcome.INCONCLUSIVE: "판정 보류",
+}

@@ -1,0 +1,69 @@
+"""`fieldproof up`: a whole installation on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from infra.cli.screen import Screen
+
+T = TypeVar("T")
+
+
+def up(
+    port: Annotated[int | None, typer.Option(help="Kafka's port; a free one if not given.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines on stdout.")] = False,
+) -> None:
+    """Run Kafka, MLflow, control and every plant's workers until Ctrl-C. What was there goes on where it stopped.
+
+    KAFKA_BOOTSTRAP_SERVERS and MLFLOW_TRACKING_URI replace the embedded ones. Data is kept in FIELDPROOF_HOME (.fieldproof).
+
+    Exit code 3: a part could not be started.
+
+    Example: fieldproof up
+    """
+    screen = Screen(as_json=as_json)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("infra").setLevel(logging.INFO)
+    asyncio.run(_run(screen, port))
+
+
+async def _run(screen: Screen, port: int | None) -> None:
+    from infra.installation import Installation
+    from infra.settings import Settings
+
+    installation = Installation(Settings(), progress=screen.say, port=port)
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        addresses = await _unless(stopped, installation.start())
+        if addresses is not None:
+            screen.emit({"kind": "running", **addresses.model_dump()})
+            screen.say(
+                "Ctrl-C stops it. In another terminal: fieldproof init my-poc; fieldproof apply my-poc",
+                "green",
+            )
+            await _unless(stopped, installation.wait())
+    finally:
+        screen.say("stopping")
+        await installation.stop()
+
+
+async def _unless(stopped: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """The work's result, or None where a signal came first."""
+    waiting = asyncio.create_task(stopped.wait())
+    working = asyncio.create_task(work)
+    done, _ = await asyncio.wait({waiting, working}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if working in done:
+        return working.result()
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    return None

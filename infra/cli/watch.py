@@ -1,0 +1,59 @@
+"""`fieldproof watch`: evaluations and verdicts as they are published."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.live import Live
+
+from infra.cli.screen import Screen, metrics_in_words, scores, verdict_in_words
+from schemas.evaluation import Evaluation, Verdict
+
+
+def watch(
+    pairing: Annotated[str | None, typer.Option(help="Only this pairing.")] = None,
+    until_verdicts: Annotated[
+        int | None,
+        typer.Option("--until-verdicts", help="End after so many verdicts; else Ctrl-C ends it.", min=1),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines on stdout.")] = False,
+) -> None:
+    """Show evaluations and verdicts as they come, those there are first. A plain Kafka consumer reads them.
+
+    Exit code 3: no installation answers, or its broker went away.
+
+    Example: fieldproof watch --json | jq .metrics
+    """
+    from infra.results import Scoreboard, results
+    from infra.settings import Settings, running
+
+    screen = Screen(as_json=as_json)
+    bootstrap = running(Settings()).bootstrap
+    board = Scoreboard()
+    live = Live(scores({}, {}), console=screen.people) if not as_json and screen.people.is_terminal else None
+    if live is not None:
+        live.start()
+    try:
+        for result in results(bootstrap):
+            if pairing is not None and result.pairing != pairing:
+                continue
+            board.take(result)
+            screen.emit(result.to_dict())
+            if live is not None:
+                live.update(scores(board.evaluations, board.verdicts))
+            elif not as_json:
+                screen.people.print(_line(result))
+            if until_verdicts is not None and len(board.verdicts) >= until_verdicts:
+                return
+    except KeyboardInterrupt:
+        return
+    finally:
+        if live is not None:
+            live.stop()
+
+
+def _line(result: Evaluation | Verdict) -> str:
+    if isinstance(result, Verdict):
+        return f"{result.pairing} {result.candidate}: {verdict_in_words(result)}"
+    return f"{result.pairing} {result.candidate}: {result.counts.scored}/{result.counts.rows_in} {metrics_in_words(result)}"

@@ -1,0 +1,103 @@
+"""Submitting a candidate: its files are read and never run here, registered, frozen by digest, and asked for."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.client import Answer, Client, Unknown
+from infra.model_files import UnusableModel, contract_of, digest_of
+from infra.model_registry import Registered, download, register, resolve
+from models.contract import Contract, check_signature
+from schemas.pairing import Candidate, Pairing
+from schemas.requests import SubmitCandidate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """A candidate as it was asked for, and the answer."""
+
+    candidate: Candidate
+    answer: Answer
+
+
+def submit(client: Client, pairing_id: str, source: str, *, name: str | None = None) -> Submitted:
+    """Submit a model folder, or `models:/NAME/VERSION`, as a candidate of a pairing.
+
+    Raises:
+        UnusableModel: it cannot be a candidate; the text says what to do.
+        MlflowUnavailable, BrokerUnavailable, NoAnswer, Unknown
+    """
+    pairing = client.refresh().pairings.get(pairing_id)
+    if pairing is None:
+        there = ", ".join(sorted(client.state.pairings)) or "none; open one with `fieldproof apply`"
+        raise Unknown(f"there is no pairing {pairing_id!r}. There are: {there}")
+    if source.startswith("models:/"):
+        candidate = _from_registry(client, pairing, source)
+    else:
+        candidate = _from_folder(client, pairing, Path(source), name)
+    command = SubmitCandidate(pairing=pairing.id, candidate=candidate)
+    return Submitted(candidate=candidate, answer=client.ask(pairing.startup, command))
+
+
+def _from_folder(client: Client, pairing: Pairing, folder: Path, name: str | None) -> Candidate:
+    if not folder.is_dir():
+        raise UnusableModel(
+            f"{folder} is no folder; give the folder of an MLflow model, or models:/NAME/VERSION"
+        )
+    contract = checked(folder, pairing)
+    registered = register(client.addresses.mlflow, folder, name or folder.resolve().name)
+    return _candidate(pairing, registered, contract, digest_of(folder))
+
+
+def _from_registry(client: Client, pairing: Pairing, address: str) -> Candidate:
+    registered = resolve(client.addresses.mlflow, address)
+    pinned = (
+        f"models:/{registered.model_id}"
+        if registered.model_id
+        else f"models:/{registered.name}/{registered.version}"
+    )
+    with tempfile.TemporaryDirectory() as draft:
+        folder = download(client.addresses.mlflow, pinned, Path(draft))
+        return _candidate(pairing, registered, checked(folder, pairing), digest_of(folder))
+
+
+def checked(folder: Path, pairing: Pairing) -> Contract:
+    """What the model declares, if that fits the agreement.
+
+    Raises:
+        UnusableModel: with everything that does not fit.
+    """
+    contract = contract_of(folder)
+    problems = check_signature(
+        contract,
+        pairing.agreement.inputs,
+        pairing.agreement.task,
+        max_context_rows=pairing.agreement.limits.context_rows,
+    )
+    if problems:
+        raise UnusableModel("\n".join(problems))
+    return contract
+
+
+def _candidate(pairing: Pairing, registered: Registered, contract: Contract, digest: str) -> Candidate:
+    name = readable(registered.name)
+    return Candidate(
+        id=f"{name[:50]}-v{registered.version}",
+        startup=pairing.startup,
+        model=registered.name,
+        version=registered.version,
+        model_id=registered.model_id,
+        run_id=registered.run_id,
+        digest=digest,
+        context_rows=contract.context_rows,
+        with_ts=contract.with_ts,
+        with_asset=contract.with_asset,
+    )
+
+
+def readable(name: str) -> str:
+    """A model's name as part of an id: lower case, digits and hyphens."""
+    plain = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name.lower())
+    return "-".join(part for part in plain.split("-") if part) or "model"
