@@ -195,8 +195,10 @@ class _Report:
         return seen
 
     def next_steps(self, folder: PocFolder) -> None:
-        submit = "\n".join(f"  fieldproof submit {one.id} models:/MODEL/1" for one in folder.pairings)
-        replay = f"  fieldproof replay {folder.plant.id} DATA.csv"
+        submit = "\n".join(
+            f"  fieldproof candidate submit {one.id} models:/MODEL/1" for one in folder.pairings
+        )
+        replay = f"  fieldproof replay DATA.csv --plant {folder.plant.id}"
         words = Phrase(
             f"\nNext, each start-up submits its model:\n{submit}\nThen send the plant's data:\n{replay}",
             f"\n다음: 각 스타트업이 모델을 제출합니다.\n{submit}\n그리고 공장 데이터를 보냅니다.\n{replay}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,9 +55,10 @@ def init(
             print(json.dumps({"status": "written", "file": str(path)}, ensure_ascii=False))
     if from_csv is not None:
         console.print(_check_draft(draft.left_out).to(spoken), style="yellow", markup=False)
+    quoted = shlex.quote(str(directory))
     after = Phrase(
-        f"\nNext: change the names and tags in these files, then\n  fieldproof apply {directory}",
-        f"\n다음: 파일의 이름과 계측값을 고친 뒤 실행하세요.\n  fieldproof apply {directory}",
+        f"\nNext: change the names and tags in these files, then\n  fieldproof apply {quoted}",
+        f"\n다음: 파일의 이름과 계측값을 고친 뒤 실행하세요.\n  fieldproof apply {quoted}",
     )
     console.print(after.to(spoken), markup=False)
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -468,6 +471,24 @@ def test_the_commands_write_check_and_report_in_json_and_in_korean(cli: typer.Ty
         "agreement.yaml",
         "acceptance.metric",
     )
+
+
+def test_apply_reports_refusals_with_their_exit_code_and_says_what_comes_next(
+    cli: typer.Typer, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation, path = FakeInstallation(), folder()
+    client = SimpleNamespace(Client=SimpleNamespace(connect=lambda: nullcontext(installation)))
+    monkeypatch.setitem(sys.modules, "infra.client", client)
+    done = CliRunner().invoke(cli, ["apply", str(path), "--json", "--lang", "en"])
+    assert done.exit_code == 0, done.stderr
+    assert {json.loads(line)["status"] for line in done.stdout.splitlines()} == {"new"}
+    assert "fieldproof candidate submit pump-2026-01 " in done.stderr
+    assert "fieldproof replay DATA.csv --plant example-plant" in done.stderr
+
+    plant = (path / "plant.yaml").read_text(encoding="utf-8")
+    (path / "plant.yaml").write_text(plant.replace("Example Plant", "Another"), encoding="utf-8")
+    refused = CliRunner().invoke(cli, ["apply", str(path), "--lang", "ko"])
+    assert refused.exit_code == 4 and "거절" in refused.stderr and "candidate submit" not in refused.stderr
 
 
 def drafted(raw: bytes) -> Draft:
