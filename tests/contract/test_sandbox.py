@@ -521,6 +521,7 @@ def test_the_platform_is_not_importable_and_its_environment_not_inherited(
     true("__import__('threading').active_count() == 1")
     true("sys.flags.dont_write_bytecode and not sys.flags.no_site == 0")
     true("sys.flags.hash_randomization == 0")
+    true("os.read(0, 1) == b''")
 
 
 def test_bubblewrap_hides_files_network_and_processes(models: Models, moods: Shared, level: Level) -> None:
