@@ -44,10 +44,10 @@ def save(detector: Detector, path: Path) -> None:
     apart; the output is one double a row. The metadata says what the platform has to hand over:
     `{"fieldproof": {"context_rows", "with_ts", "with_asset"}}`.
     """
-    from mlflow.pyfunc import save_model  # 2.7 s: only who saves a model waits for it
-
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*An input example was not provided")
+        warnings.filterwarnings("ignore", message=".*(An input example was not|Any type hint is)")
+        from mlflow.pyfunc import save_model  # 2.7 s: only who saves a model waits for it
+
         artifact = _write(detector, Path(scratch))
         save_model(
             path=str(path),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +18,10 @@ from infra.demo.candidates import save_candidates
 from infra.demo.pump import TAGS, build_pump, plan_episodes, simulate
 from infra.skab.detectors import PUBLISHED, q_limit, save_detectors, t2_limit
 from infra.skab.files import Recording, default_folder, read_folder
+
+with warnings.catch_warnings():  # MLflow warns of its own type hints when it is imported
+    warnings.simplefilter("ignore")
+    import mlflow.pyfunc
 
 needs_skab = pytest.mark.skipif(
     not default_folder().is_dir(),
