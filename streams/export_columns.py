@@ -13,14 +13,41 @@ from typing import Literal
 from streams.export_text import Problem
 
 TIME_NAMES = frozenset(
-    "ts|time|timestamp|time stamp|datetime|date time|date_time|date|시간|시각|일시|날짜|측정시간|측정시각|측정일시|"
-    "수집시간|수집시각|수집일시|기록시간|기록시각|기록일시|저장시간|저장일시".split("|")
+    [
+        "ts",
+        "time",
+        "timestamp",
+        "time stamp",
+        "datetime",
+        "date time",
+        "date_time",
+        "date",
+        "시간",
+        "시각",
+        "일시",
+        "날짜",
+        "측정시간",
+        "측정시각",
+        "측정일시",
+        "수집시간",
+        "수집시각",
+        "수집일시",
+        "기록시간",
+        "기록시각",
+        "기록일시",
+        "저장시간",
+        "저장일시",
+    ]
 )
 _DATES = ("date", "날짜", "일자", "측정일", "측정일자", "수집일자")
 _CLOCKS = ("time", "시간", "시각", "측정시간", "측정시각", "수집시간")
-ASSET_NAMES = frozenset("asset|machine|equipment|device|설비|설비명|설비번호|호기|장비|장비명".split("|"))
-TAG_NAMES = frozenset("tag|tagname|tag name|tag_name|point|태그|태그명|항목|측정항목|계측항목".split("|"))
-VALUE_NAMES = frozenset("value|값|측정값|계측값|계측치".split("|"))
+ASSET_NAMES = frozenset(
+    ["asset", "machine", "equipment", "device", "설비", "설비명", "설비번호", "호기", "장비", "장비명"]
+)
+TAG_NAMES = frozenset(
+    ["tag", "tagname", "tag name", "tag_name", "point", "태그", "태그명", "항목", "측정항목", "계측항목"]
+)
+VALUE_NAMES = frozenset(["value", "값", "측정값", "계측값", "계측치"])
 
 _UNIT = re.compile(r"\s*[\[(（][^\[\]()（）]*[\])）]\s*$")
 

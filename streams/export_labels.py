@@ -33,15 +33,57 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?", re.ASCII)
 _ROLES: Mapping[str, frozenset[str]] = {
     "asset": ASSET_NAMES,
     "start": frozenset(
-        "start|begin|from|start time|start_time|시작|시작시간|시작시각|시작일시|발생|발생시각|발생일시".split(
-            "|"
-        )
+        [
+            "start",
+            "begin",
+            "from",
+            "start time",
+            "start_time",
+            "시작",
+            "시작시간",
+            "시작시각",
+            "시작일시",
+            "발생",
+            "발생시각",
+            "발생일시",
+        ]
     ),
     "end": frozenset(
-        "end|until|to|stop|end time|end_time|종료|종료시간|종료시각|종료일시|끝|해제|복구|복구일시".split("|")
+        [
+            "end",
+            "until",
+            "to",
+            "stop",
+            "end time",
+            "end_time",
+            "종료",
+            "종료시간",
+            "종료시각",
+            "종료일시",
+            "끝",
+            "해제",
+            "복구",
+            "복구일시",
+        ]
     ),
     "ts": TIME_NAMES | {"cycle", "주기"},
-    "value": frozenset("value|label|kind|class|type|event|값|라벨|종류|구분|유형|판정|이벤트".split("|")),
+    "value": frozenset(
+        [
+            "value",
+            "label",
+            "kind",
+            "class",
+            "type",
+            "event",
+            "값",
+            "라벨",
+            "종류",
+            "구분",
+            "유형",
+            "판정",
+            "이벤트",
+        ]
+    ),
     "id": frozenset({"id"}),
 }
 

@@ -169,9 +169,8 @@ def plan(
     waiting = [(due_us(label) + label_delay_us, number, _label(label)) for number, label in enumerate(labels)]
     heapq.heapify(waiting)
     number = len(waiting)
-    clock = None
-    for at, frame in _merged(exports, rows_per_frame):
-        clock = at if clock is None else max(clock, at)
+    clock: int | None = None
+    for clock, frame in _merged(exports, rows_per_frame):
         yield Planned(
             kind="frame",
             asset=frame.asset,
@@ -194,7 +193,7 @@ def plan(
 
 
 def _merged(exports: Sequence[Export], rows_per_frame: int) -> Iterator[tuple[int, PlannedFrame]]:
-    """Frames of all machines, each with the time at which its last row has been measured."""
+    """Frames of all machines, each with the time by which all its rows have been measured; that never goes back."""
     by_asset: dict[str, list[tuple[str, AssetRows]]] = {}
     for export in exports:
         for rows in export.assets:

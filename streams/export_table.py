@@ -73,4 +73,4 @@ def _header_place(first: Sequence[Row | Problem], known: frozenset[str]) -> int:
 
 
 def _looks_known(cell: str, known: frozenset[str]) -> bool:
-    return fold(cell) in known or fold(cell.split("[")[0].split("(")[0]) in known
+    return fold(cell) in known or fold(cell.split("[", maxsplit=1)[0].split("(", maxsplit=1)[0]) in known

@@ -71,7 +71,10 @@ def lines(rng: np.random.Generator, start: datetime, values: NDArray[np.float64]
         quality = "양호"
         chance = rng.random()
         if chance < 0.012:
-            cells[int(rng.integers(4))], quality = ("Bad", "I/O Timeout", "#N/A", "")[int(rng.integers(4))], "불량"
+            cells[int(rng.integers(4))], quality = (
+                ("Bad", "I/O Timeout", "#N/A", "")[int(rng.integers(4))],
+                "불량",
+            )
         elif chance < 0.014:
             cells, quality = ["No Data"] * 4, "통신불량"
         remark = REMARKS.get(place, "") if values.shape[0] == TRIAL_ROWS else ""

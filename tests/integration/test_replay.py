@@ -129,7 +129,7 @@ def test_the_rows_own_times_set_the_pace(broker: EmbeddedKafka) -> None:
 
 
 def test_a_plant_without_topics_is_told_before_anything_is_sent(broker: EmbeddedKafka) -> None:
-    with pytest.raises(TopicMissing, match="fp.telemetry.nowhere"):
+    with pytest.raises(TopicMissing, match=r"fp\.telemetry\.nowhere"):
         replay(messy_plan(), bootstrap=broker.bootstrap, plant="nowhere")
 
 

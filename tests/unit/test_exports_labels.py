@@ -57,6 +57,12 @@ def test_a_corrected_event_keeps_its_id_and_another_one_has_another() -> None:
     assert len({label.id for label in first}) == 2
 
 
+def test_an_event_keeps_its_id_when_another_one_is_struck_out() -> None:
+    more = EVENTS + "a-1,2026-03-02 12:00,2026-03-02 13:00,고장\n"
+    without_first = "\n".join([more.splitlines()[0], *more.splitlines()[2:]])
+    assert [label.id for label in read(more).labels][1:] == [label.id for label in read(without_first).labels]
+
+
 def test_two_events_of_one_start_have_two_ids() -> None:
     twice = EVENTS + "a-1,2026-03-02 오전 9:00,2026-03-02 오전 9:30,불량\n"
     assert len({label.id for label in read(twice).labels}) == 3
