@@ -17,7 +17,7 @@ from models.metrics import metrics_for
 from models.verdicts import judge
 from schemas.evaluation import Evaluation, Verdict
 from schemas.ledger import Closed, Started, Tick
-from schemas.pairing import Pairing, Phase
+from schemas.pairing import Phase
 from schemas.rejected import Rejected
 from schemas.requests import ReportConclusion, Request
 from streams import topics

@@ -102,6 +102,7 @@ def client_at(uri: str) -> Any:
     for name, value in (("MAX_RETRIES", "1"), ("TIMEOUT", "20"), ("BACKOFF_FACTOR", "1")):
         os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{name}", value)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     if not uri:
         raise MlflowUnavailable(

@@ -12,6 +12,9 @@ from infra.errors import BrokerUnavailable
 
 ADDRESS_FILE = "installation.json"
 
+#: Installations of the demo and of the SKAB run, below the usual one: a command beside them finds them.
+TRIALS = ("demo", "skab")
+
 
 class Settings(BaseSettings):
     """What may be set from outside; every name is documented in the README."""
@@ -51,7 +54,12 @@ def running(settings: Settings) -> Addresses:
     Raises:
         BrokerUnavailable: none runs here and no address was given.
     """
-    found = _published(settings.home)
+    found = next(
+        filter(
+            None, (_published(home) for home in (settings.home, *(settings.home / name for name in TRIALS)))
+        ),
+        None,
+    )
     bootstrap = settings.kafka_bootstrap_servers or (found.bootstrap if found else None)
     if bootstrap is None:
         raise BrokerUnavailable(

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from infra.cli import apply, candidate, init, label, pairing, replay, status, up, watch
+from infra.cli import apply, candidate, demo, init, label, pairing, replay, status, up, watch
 from infra.errors import InfraError
 
 app = typer.Typer(
@@ -18,6 +18,8 @@ app = typer.Typer(
 )
 
 app.command()(up.up)
+app.command()(demo.demo)
+app.command()(demo.skab)
 app.command()(init.init)
 app.command()(apply.apply)
 app.command()(replay.replay)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
+from schemas.agreement import Task
 from schemas.evaluation import Evaluation, Outcome, Verdict
 
 _COLOURS = {
@@ -24,7 +25,7 @@ class Screen:
     """The two ways in which a command speaks."""
 
     as_json: bool
-    people: Console = field(default_factory=lambda: Console(stderr=True, soft_wrap=True, highlight=False))
+    people: Console = field(default_factory=lambda: _console(stderr=True))
 
     def say(self, text: str, style: str = "") -> None:
         """Tell people."""
@@ -37,7 +38,23 @@ class Screen:
 
     def show(self, table: Table) -> None:
         """Show people a table: on stdout, unless programs read there."""
-        (self.people if self.as_json else Console(soft_wrap=True)).print(table)
+        (self.people if self.as_json else _console(stderr=False)).print(table)
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal:
+        # A file or a pipe has no width of its own; eighty columns would break every row.
+        console.width = 150
+    return console
+
+
+#: The metrics that a table shows, by task; all of them stand in the JSON.
+SHOWN = {
+    Task.ANOMALY: ("f1", "far", "mar"),
+    Task.CLASSIFICATION: ("accuracy", "macro_f1"),
+    Task.REGRESSION: ("rmse", "mae", "r2"),
+}
 
 
 def scores(
@@ -46,14 +63,14 @@ def scores(
     """The latest evaluation of every candidate and baseline, with its verdict where there is one."""
     table = Table(title="Evaluations and verdicts · 평가와 판정", title_justify="left")
     for name, justify in (
-        ("pairing 매칭", "left"),
-        ("candidate 후보", "left"),
-        ("rows 행", "right"),
-        ("scored 채점", "right"),
-        ("awaiting 라벨 대기", "right"),
-        ("not answered 무응답", "right"),
-        ("metrics 지표", "left"),
-        ("verdict 판정", "left"),
+        ("pairing\n매칭", "left"),
+        ("candidate\n후보", "left"),
+        ("rows\n행", "right"),
+        ("scored\n채점", "right"),
+        ("waiting\n라벨 대기", "right"),
+        ("failed\n무응답", "right"),
+        ("metrics\n지표", "left"),
+        ("verdict\n판정", "left"),
     ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for key in sorted(evaluations):
@@ -77,8 +94,10 @@ def _row(one: Evaluation, verdict: Verdict | None) -> list[str]:
 
 
 def metrics_in_words(one: Evaluation) -> str:
-    """The metrics, shortened for reading: `f1 0.887  far 0.021`."""
-    return "  ".join(f"{name} {value:.4g}" for name, value in one.metrics.items()) or "–"
+    """The main metrics, shortened for reading: `f1 0.887  far 0.021  mar 0.04`."""
+    return (
+        "  ".join(f"{name} {one.metrics[name]:.4g}" for name in SHOWN[one.task] if name in one.metrics) or "–"
+    )
 
 
 def verdict_in_words(verdict: Verdict | None) -> str:
@@ -86,7 +105,7 @@ def verdict_in_words(verdict: Verdict | None) -> str:
     if verdict is None:
         return "–"
     colour = _COLOURS[verdict.verdict]
-    return f"[{colour}]{verdict.verdict} {_KOREAN[verdict.verdict]}[/{colour}]: {verdict.reason}"
+    return f"[{colour}]{verdict.verdict} {_KOREAN[verdict.verdict]}[/{colour}]"
 
 
 _KOREAN = {

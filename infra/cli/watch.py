@@ -55,5 +55,5 @@ def watch(
 
 def _line(result: Evaluation | Verdict) -> str:
     if isinstance(result, Verdict):
-        return f"{result.pairing} {result.candidate}: {verdict_in_words(result)}"
+        return f"{result.pairing} {result.candidate}: {verdict_in_words(result)}: {result.reason}"
     return f"{result.pairing} {result.candidate}: {result.counts.scored}/{result.counts.rows_in} {metrics_in_words(result)}"

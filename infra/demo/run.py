@@ -22,7 +22,7 @@ from streams.frames import micros, moment
 POC = Path(__file__).with_name("poc")
 
 #: Seconds of fault-free running before the trial, and of the trial.
-HISTORY_S = 3600
+HISTORY_S = 7200
 TRIAL_S = 4200
 START = datetime(2026, 3, 2, 0, 0, tzinfo=UTC)
 
@@ -32,10 +32,6 @@ LABEL_DELAY_US = 600 * 1_000_000
 
 #: Which start-up's candidates run in which pairing.
 PAIRINGS = {"startup-a": "pump-2026-01", "startup-b": "pump-2026-02"}
-
-#: On the recorded bench one recording in two of the first valve is enough for a look.
-SKAB_FOLDER = "valve1"
-SKAB_THRESHOLD = 0.6
 
 
 def simulated(seed: int) -> tuple[Recorded, Mapping[str, np.ndarray]]:
@@ -56,7 +52,9 @@ def simulated(seed: int) -> tuple[Recorded, Mapping[str, np.ndarray]]:
         )
     recorded = Recorded(
         folder=folder,
-        history=[export_of(f"{name}-history", name, one.ts, TAGS, one.values) for name, one in histories.items()],
+        history=[
+            export_of(f"{name}-history", name, one.ts, TAGS, one.values) for name, one in histories.items()
+        ],
         rows=[export_of(f"{name}-trial", name, one.ts, TAGS, one.values) for name, one in trials.items()],
         labels=[label for name, one in trials.items() for label in _labels(name, one)],
         label_delay_us=LABEL_DELAY_US,
@@ -81,7 +79,7 @@ def _labels(asset: str, bench: Bench) -> list[IntervalLabel]:
 
 def recorded_bench(data: Path) -> tuple[Recorded, Mapping[str, np.ndarray]]:
     """The same trial on recordings of the real bench: their first 400 rows are the history."""
-    chosen = [one for one in read_skab(data) if one.asset.startswith(SKAB_FOLDER)][:6]
+    chosen = read_skab(data)
     recorded = Recorded(
         folder=_of_recordings(read_folder(POC), chosen),
         history=[export_of(f"{one.asset}-train", one.asset, one.ts[:400], TAGS, one.train) for one in chosen],
@@ -105,9 +103,7 @@ def _of_recordings(folder: PocFolder, chosen: Sequence[Recording]) -> PocFolder:
     )
     pairings = []
     for one in folder.pairings:
-        acceptance = one.agreement.acceptance.model_copy(update={"at_least": SKAB_THRESHOLD})
-        agreement = one.agreement.model_copy(update={"assets": assets, "acceptance": acceptance})
-        pairings.append(replace(one, agreement=agreement))
+        pairings.append(replace(one, agreement=one.agreement.model_copy(update={"assets": assets})))
     return replace(folder, plant=plant, pairings=tuple(pairings))
 
 

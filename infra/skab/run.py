@@ -27,7 +27,9 @@ def recorded(data: Path) -> tuple[Recorded, Mapping[str, object]]:
     recordings = read_folder(data)
     trial = Recorded(
         folder=_folder(tuple(one.asset for one in recordings)),
-        history=[export_of(f"{one.asset}-train", one.asset, one.ts[:400], TAGS, one.train) for one in recordings],
+        history=[
+            export_of(f"{one.asset}-train", one.asset, one.ts[:400], TAGS, one.train) for one in recordings
+        ],
         rows=[
             export_of(f"{one.asset}-test", one.asset, one.ts[400:], TAGS, one.test, labels=one.anomaly[400:])
             for one in recordings
@@ -61,7 +63,11 @@ def _folder(assets: tuple[str, ...]) -> PocFolder:
             assets=tuple(Asset(name=name) for name in assets),
             tags=tuple(Tag(name=name) for name in TAGS),
         ),
-        needs=(Need(id="skab-anomalies", programme="skab", plant="skab-plant", title="Find anomalies of the bench"),),
+        needs=(
+            Need(
+                id="skab-anomalies", programme="skab", plant="skab-plant", title="Find anomalies of the bench"
+            ),
+        ),
         pairings=(
             PocPairing(id=PAIRING, need="skab-anomalies", startup="skab-authors", agreement=agreement),
         ),
