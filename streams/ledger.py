@@ -13,7 +13,6 @@ from streams.ledger_codec import Entry, LabelRows, OutcomeRows
 from streams.run import Run, SumsOf
 from streams.truth import Truth, Version
 
-
 BEFORE_ALL = -(2**62)
 
 #: Gives the way a task sums up answers, for the agreement of a deployment.
