@@ -97,7 +97,7 @@ def test_scores_follow_the_predictions() -> None:
 
 
 def test_outlier_models_of_scikit_learn_are_told_to_translate() -> None:
-    with pytest.raises(Nonsense, match="answered -1.*scikit-learn"):
+    with pytest.raises(Nonsense, match=r"answered -1.*scikit-learn"):
         read(ANOMALY, np.array([1, -1]))
 
 
