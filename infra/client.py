@@ -63,7 +63,7 @@ class Client:
         self._producer: KafkaProducer | None = None
         self._state = Installation()
         self._facts: list[Fact] = []
-        self._position = 0
+        self._events = kafka_admin.Tail(addresses.bootstrap, topics.EVENTS)
 
     @classmethod
     def connect(cls, settings: Settings | None = None) -> Client:
@@ -82,6 +82,7 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._events.close()
         if self._producer is not None:
             self._producer.close(timeout=5)
 
@@ -92,10 +93,9 @@ class Client:
 
     # --- reading --------------------------------------------------------------------------------------------------
 
-    def refresh(self) -> Installation:
-        """The state of the installation by the facts up to now."""
-        for record in kafka_admin.read_all(self.bootstrap, topics.EVENTS, start={0: self._position}):
-            self._position = record.offset + 1
+    def refresh(self, *, wait_s: float = 0.0) -> Installation:
+        """The state of the installation by the facts up to now; waits so long for a new one where there is none."""
+        for record in self._events.new(wait_s=wait_s):
             fact = Fact.model_validate_json(record.value or b"")
             if self._state.fold(fact):
                 self._facts.append(fact)
@@ -182,10 +182,9 @@ class Client:
     def _await(self, known: int, timeout_s: float) -> Iterator[Fact]:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            self.refresh()
+            self.refresh(wait_s=min(1.0, timeout_s))
             yield from self._facts[known:]
             known = len(self._facts)
-            time.sleep(0.05)
 
     def send(self, topic: str, key: bytes, value: bytes, listed: Headers) -> None:
         """Append one message and wait until the broker has it.

@@ -44,15 +44,13 @@ class Installation:
     async def start(self) -> Addresses:
         """Start broker, MLflow and control; what was running before goes on."""
         self._home.mkdir(parents=True, exist_ok=True)
-        bootstrap, uri = await asyncio.gather(self._start_broker(), self._start_mlflow())
-        await asyncio.to_thread(kafka_admin.ensure_topics, bootstrap, topics.of_installation())
+        bootstrap, uri = await asyncio.gather(self._start_control(), self._start_mlflow())
         self.addresses = Addresses(
             bootstrap=bootstrap,
             mlflow=uri,
             cluster_id=self._broker.cluster_id if self._broker else "",
             pid=os.getpid(),
         )
-        await self._workers.start("control", WorkerSpec(kind="control", bootstrap=bootstrap, home=self._home))
         registry = ModelRegistry(uri, self._home / "models")
         self._tasks = [
             asyncio.create_task(self._follow(bootstrap, registry)),
@@ -61,6 +59,13 @@ class Installation:
         self.addresses.write(self._home)
         self._progress(f"running: Kafka at {bootstrap}, MLflow at {uri}")
         return self.addresses
+
+    async def _start_control(self) -> str:
+        """Start the broker, and control as soon as it answers: neither needs MLflow."""
+        bootstrap = await self._start_broker()
+        await asyncio.to_thread(kafka_admin.ensure_topics, bootstrap, topics.of_installation())
+        await self._workers.start("control", WorkerSpec(kind="control", bootstrap=bootstrap, home=self._home))
+        return bootstrap
 
     async def _start_broker(self) -> str:
         if self._settings.kafka_bootstrap_servers:

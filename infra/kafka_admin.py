@@ -194,6 +194,43 @@ def follow(
                 yield from map(_raw, records)
 
 
+class Tail:
+    """One partition of a topic, read from its beginning as far as it goes at each call, over one connection."""
+
+    def __init__(self, bootstrap: str, topic: str, partition: int = 0) -> None:
+        """Raises TopicMissing, BrokerUnavailable."""
+        self._bootstrap = bootstrap
+        self._place = TopicPartition(topic, partition)
+        self._open = _consumer(bootstrap)
+        self._consumer = self._open.__enter__()
+        with _translated(bootstrap):
+            _partitions(self._consumer, topic)
+            self._consumer.assign([self._place])
+            self._consumer.seek_to_beginning(self._place)
+
+    def new(self, *, wait_s: float = 0.0) -> list[RawRecord]:
+        """The records since the last call; where there is none, waits up to `wait_s` for the first.
+
+        Raises BrokerUnavailable when the broker has gone.
+        """
+        with _translated(self._bootstrap):
+            end = self._consumer.end_offsets([self._place])[self._place]
+            progress = _Progress(self._bootstrap)
+            found: list[RawRecord] = []
+            deadline = time.monotonic() + wait_s
+            while True:
+                behind = self._consumer.position(self._place) < end
+                if not behind and (found or time.monotonic() >= deadline):
+                    return found
+                batch = self._consumer.poll(timeout_ms=_POLL_MS if behind or wait_s else 0)
+                found += [_raw(record) for records in batch.values() for record in records]
+                progress.check(moved=bool(batch), idle_is_fine=not behind)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._open.__exit__(None, None, None)
+
+
 def _read_ranges(bootstrap: str, ranges: Mapping[TopicPartition, tuple[int, int]]) -> Iterator[RawRecord]:
     if not ranges:
         return
