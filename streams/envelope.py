@@ -9,6 +9,9 @@ from typing import Any
 ARROW = "application/vnd.apache.arrow.stream"
 JSON = "application/json"
 
+#: Header of a label frame: the id of the telemetry frame whose rows it labels, position by position.
+FRAME_HEADER = "fp_frame"
+
 Headers = list[tuple[str, bytes]]
 
 # Types of what is not in the record's own `kind`.

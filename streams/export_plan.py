@@ -20,9 +20,6 @@ from streams.export_labels import due_us
 from streams.exports import AssetRows, Export
 from streams.frames import TS, TS_TYPE, encode_batch, encode_frame, micros, moment
 
-#: The header of a label frame that names the telemetry frame whose rows it is for.
-FRAME_HEADER = "fp_frame"
-
 ROWS_PER_FRAME = 500
 
 _MEDIA = {
@@ -87,7 +84,7 @@ class Planned:
             _TYPES[self.kind], source=f"/plants/{plant}", ident=self.ident, content=_MEDIA[self.kind]
         )
         if self.frame is not None:
-            listed.append((FRAME_HEADER, self.frame.encode()))
+            listed.append((envelope.FRAME_HEADER, self.frame.encode()))
         return listed
 
 

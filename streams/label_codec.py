@@ -14,14 +14,11 @@ from schemas.ledger import Label, LabelFrame, Source
 from schemas.ledger import Watermark as WatermarkEntry
 from schemas.pairing import Pairing
 from schemas.rejected import Rejected
-from streams.envelope import ARROW, RawRecord
+from streams.envelope import ARROW, FRAME_HEADER, RawRecord
 from streams.frames import TS, TS_TYPE, first_problem, micros, read_arrow
 from streams.ledger_codec import Entry, LabelRows
 
 VALUE = "value"
-
-#: Header of a label frame: the id of the telemetry frame whose rows it labels, position by position.
-FRAME_HEADER = "fp_frame"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import typer
@@ -32,6 +33,9 @@ app.add_typer(pairing.app, name="pairing")
 
 def run() -> None:
     """Run the command; what is wrong with the world or the input is told in words, with an exit code."""
+    for library in ("kafka", "aiokafka", "mlflow", "alembic"):
+        # They repeat at length what the error says in one sentence.
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     try:
         app()
     except InfraError as error:

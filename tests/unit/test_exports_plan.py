@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.labels import LABEL_RECORD, IntervalLabel, Watermark
-from streams.envelope import RawRecord
-from streams.export_plan import FRAME_HEADER, Planned, outside, plan, plan_frames
+from streams.envelope import FRAME_HEADER, RawRecord
+from streams.export_plan import Planned, outside, plan, plan_frames
 from streams.exports import AssetRows, Export
 from streams.frames import Frame, decode_frame, moment, read_arrow
 from streams.topics import FRAME_BYTES
