@@ -158,7 +158,10 @@ class Agreement(Record):
             ValueError: the value is none of the classes, or no finite number.
         """
         if self.task is Task.REGRESSION:
-            number = math.nan if isinstance(value, (bool, str)) else float(value)
+            try:
+                number = math.nan if isinstance(value, (bool, str)) else float(value)
+            except OverflowError:
+                number = math.inf
             if not math.isfinite(number):
                 raise ValueError(f"{value!r} is no number")
             return number

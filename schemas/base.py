@@ -25,7 +25,10 @@ class Record(BaseModel):
 def _as_utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError("a time needs its zone, such as 2026-03-02T09:00:00+09:00 or …Z")
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("the time lies outside the years 1 to 9999 in UTC") from error
 
 
 #: A readable identifier that is also safe in a topic name, a file name and a consumer group: `pump-2026-01`.

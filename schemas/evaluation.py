@@ -31,6 +31,8 @@ class Audit(Record):
 
     frames: int = 0
     frames_refused: int = 0
+    #: Frames that their sender sent again under the same id; their rows count once.
+    frames_repeated: int = 0
     #: Outcomes that were written again, and skipped.
     duplicates: int = 0
     #: Outcomes that arrived before one that is still missing.

@@ -250,7 +250,8 @@ def select(frame: Frame, inputs: Sequence[str]) -> Selected | Rejected:
             return Rejected(
                 reason="wrong_type", detail=f"{name!r} is {column.type}, not a number", rows=frame.rows
             )
-        columns[name] = column.cast(pa.float64())
+        # Counters beyond 2**53 become the nearest float: a cast that insists on exactness would raise.
+        columns[name] = column.cast(pa.float64(), safe=False)
     batch = pa.RecordBatch.from_pydict(columns)
     return Selected(batch=batch, payload=encode_batch(batch))
 

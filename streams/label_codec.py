@@ -69,7 +69,9 @@ def _points(record: RawRecord, asset: str) -> Points | Rejected:
         return Rejected(
             reason="wrong_column", detail="a label frame has `ts` (timestamp[us, UTC]) and `value`"
         )
-    times = batch.column(names.index(TS))
+    times, values = batch.column(names.index(TS)), batch.column(names.index(VALUE))
+    if pa.types.is_timestamp(values.type):
+        return Rejected(reason="wrong_type", detail="`value` holds times; send class names or numbers")
     if times.null_count or not batch.num_rows:
         return Rejected(
             reason="wrong_time", detail="every row of a label frame has a time, and there is at least one"
@@ -79,7 +81,7 @@ def _points(record: RawRecord, asset: str) -> Points | Rejected:
         asset=asset,
         frame=record.header(FRAME_HEADER),
         times_us=np.asarray(times.cast(pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64),
-        values=batch.column(names.index(VALUE)).to_pylist(),
+        values=values.to_pylist(),
     )
 
 

@@ -41,6 +41,7 @@ class Tally:
     rows_in: int = 0
     failed: int = 0
     refused: int = 0
+    repeated: int = 0
     duplicates: int = 0
     gaps: int = 0
     labels_late: int = 0
@@ -74,6 +75,8 @@ class Run:
     tally: Tally = field(default_factory=Tally)
     rows: dict[str, IntervalIndex[Rows]] = field(default_factory=dict)
     by_frame: dict[tuple[str, str], list[Rows]] = field(default_factory=dict)
+    #: Frames that came, by asset and id.
+    seen: set[tuple[str, str]] = field(default_factory=set)
     kept: dict[tuple[int, int], tuple[Outcome, Rows | None]] = field(default_factory=dict)
     totals: list[list[int]] = field(default_factory=list)
     _shares: dict[tuple[int, int], list[list[int]]] = field(default_factory=dict)
@@ -108,6 +111,11 @@ class Run:
     def take(self, outcome: OutcomeRows, truth: Truth) -> Rows | None:
         """Count an outcome in; gives its rows where it has answers that can be scored."""
         meta = outcome.meta
+        if (meta.asset, meta.frame) in self.seen:
+            # Its sender was not sure that it had arrived, and sent it again: the rows are there already.
+            self.tally.repeated += 1
+            return None
+        self.seen.add((meta.asset, meta.frame))
         self.tally.count(meta, 1)
         rows: Rows | None = None
         if meta.result == "answered":
@@ -284,6 +292,7 @@ class Run:
         return Audit(
             frames=tally.frames,
             frames_refused=tally.frames_refused,
+            frames_repeated=tally.repeated,
             duplicates=tally.duplicates,
             gaps=tally.gaps,
             labels_late=tally.labels_late,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,6 +58,14 @@ def test_an_outcome_after_a_missing_one_does_not_count_until_the_gap_is_filled()
     assert standing(fold(*gap)).audit.gaps == 1
     filled = fold(*gap, outcome(1, answers=[1]), outcome(2, answers=[1]))
     assert standing(filled).counts.rows_in == 3
+
+
+def test_a_frame_that_was_sent_again_under_its_id_counts_once() -> None:
+    again = outcome(1, answers=[1, 1])
+    again = replace(again, meta=again.meta.model_copy(update={"frame": "f0"}))
+    book = fold(START, outcome(0, answers=[1, 0]), again, outcome(2, answers=[1]))
+    assert standing(book).counts.rows_in == 3
+    assert standing(book).audit.frames_repeated == 1
 
 
 def test_offsets_that_were_passed_and_not_due_are_covered_by_the_next_outcome_or_a_bare_range() -> None:
