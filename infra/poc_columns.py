@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 from infra.words import Phrase
 from streams.export_columns import ASSET_NAMES, TAG_NAMES, TIME_NAMES, VALUE_NAMES, Layout, fold
@@ -12,7 +13,7 @@ from streams.export_numbers import NumberRule, find_decimal, read_numbers
 from streams.export_table import Table, open_table
 from streams.export_text import Row
 
-#: Rows that are looked at.
+#: Rows in which channels are looked for.
 SAMPLE_ROWS = 2_000
 #: Machines that are listed; more distinct values are hardly machines.
 MAX_ASSETS = 200
@@ -63,6 +64,9 @@ _OTHERS = frozenset(
         "uid",
         "순번",
         "번호",
+        "cycle",
+        "step",
+        "주기",
         "",
     )
 )
@@ -71,33 +75,51 @@ _UNIT = re.compile(r"\s*[\[(（]([^\[\]()（）]*)[\])）]\s*$")
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """What a file seems to hold: tags with their units, and columns that are left out as no channels."""
+    """What a file seems to hold: tags with their units, machines, and columns that are left out as no channels.
+
+    Without a column of machines the file's name is taken for the machine's.
+    """
 
     tags: tuple[tuple[str, str], ...]
-    assets: tuple[str, ...]
+    assets: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
 
-def draft_of(raw: bytes, *, file: str) -> Draft | Phrase:
-    """Read channels and machines off a file's header and first rows, or say why there are none."""
+def draft_of(raw: bytes, *, file: str, asset_column: str | None = None) -> Draft | Phrase:
+    """Read channels off a file's header and first rows and machines off all of them, or say why there are none.
+
+    Args:
+        raw: the file's bytes.
+        file: its name.
+        asset_column: the column that holds the machine; else one is found by its name.
+    """
     table = open_table(raw, Layout(tags=(), assets=(), zone="Asia/Seoul"), file=file)
     if isinstance(table, list):
         said = str(table[0])
         return Phrase(said, f"파일을 읽을 수 없습니다: {said}")
-    rows = list(_sample(table))
-    draft = _long(table, rows) or _wide(table, rows)
+    names = [fold(name) for name in table.header]
+    known = ASSET_NAMES if asset_column is None else {fold(asset_column)}
+    place = next((place for place, name in enumerate(names) if name in known), None)
+    if asset_column is not None and place is None:
+        there = ", ".join(table.header)
+        return Phrase(
+            f"{file} has no column {asset_column!r}; it has {there}",
+            f"{file}에 {asset_column!r} 열이 없습니다. 있는 열: {there}",
+        )
+    whole = _whole(table)
+    rows = list(islice(whole, SAMPLE_ROWS))
+    draft = _long(table, rows) or _wide(table, rows, place)
     if draft.tags:
-        return draft
+        return replace(draft, assets=_assets(place, chain(rows, whole), file))
     return Phrase(
         f"{file} has no column of numbers under a name; its first line must name the columns",
         f"{file}에 이름이 있는 숫자 열이 없습니다. 첫 줄에 열 이름이 있어야 합니다.",
     )
 
 
-def _sample(table: Table) -> Iterator[list[str]]:
-    for count, row in enumerate(table.body):
-        if count == SAMPLE_ROWS:
-            return
+def _whole(table: Table) -> Iterator[list[str]]:
+    """The rows that have as many cells as the header."""
+    for row in table.body:
         if isinstance(row, Row) and len(row.cells) == len(table.header):
             yield row.cells
 
@@ -109,24 +131,36 @@ def _long(table: Table, rows: Sequence[list[str]]) -> Draft | None:
     if tag is None or not VALUE_NAMES.intersection(names):
         return None
     tags = tuple((name, "1") for name in _distinct(rows, tag))
-    return Draft(tags=tags, assets=_assets(names, rows))
+    return Draft(tags=tags)
 
 
-def _wide(table: Table, rows: Sequence[list[str]]) -> Draft:
+def _wide(table: Table, rows: Sequence[list[str]], asset: int | None) -> Draft:
     names = [fold(name) for name in table.header]
+    below = _units_below(names, rows)
+    measured = rows[1:] if below else rows
     tags: dict[str, str] = {}
     left_out = []
     for place, name in enumerate(table.header):
-        if names[place] in TIME_NAMES | ASSET_NAMES | _OTHERS:
+        if place == asset or names[place] in TIME_NAMES | ASSET_NAMES | _OTHERS:
             continue
         if LABEL_NAMES.intersection((names[place], *names[place].split())) or not _numeric(
-            [row[place] for row in rows], table.delimiter
+            [row[place] for row in measured], table.delimiter
         ):
             left_out.append(name.strip())
             continue
         bare, unit = _split_unit(name)
-        tags.setdefault(bare, unit)
-    return Draft(tags=tuple(tags.items()), assets=_assets(names, rows), left_out=tuple(left_out))
+        tags.setdefault(bare, _ucum(below[place]) if unit == "1" and below else unit)
+    return Draft(tags=tuple(tags.items()), left_out=tuple(left_out))
+
+
+def _units_below(names: Sequence[str], rows: Sequence[list[str]]) -> Sequence[str]:
+    """The row of units below the header: the first one, where it has words and neither a time nor a number."""
+    first = rows[0] if rows else []
+    times = [cell for name, cell in zip(names, first, strict=True) if name in TIME_NAMES] if first else []
+    words = [cell for cell in first if cell.strip()]
+    if not words or any(cell.strip() for cell in times) or any(cell[:1].isdigit() for cell in words):
+        return ()
+    return first
 
 
 def _numeric(cells: Sequence[str], delimiter: str) -> bool:
@@ -142,16 +176,20 @@ def _split_unit(name: str) -> tuple[str, str]:
     bare = name[: found.start()].strip() if found else ""
     if found is None or not bare:
         return name.strip(), "1"
-    unit = {"℃": "Cel", "°c": "Cel", "c": "Cel", "rpm": "/min", "": "1"}.get(fold(found[1]), found[1].strip())
-    return bare, unit
+    return bare, _ucum(found[1])
 
 
-def _assets(names: Sequence[str], rows: Sequence[list[str]]) -> tuple[str, ...]:
-    place = next((place for place, name in enumerate(names) if name in ASSET_NAMES), None)
-    found = () if place is None else _distinct(rows, place)
-    fit = all(len(name) <= 64 and not re.search(r"[\s/]", name) for name in found)
+def _ucum(unit: str) -> str:
+    """A unit as people write it in UCUM."""
+    return {"℃": "Cel", "°c": "Cel", "c": "Cel", "rpm": "/min", "": "1"}.get(fold(unit), unit.strip())
+
+
+def _assets(place: int | None, rows: Iterable[list[str]], file: str) -> tuple[str, ...]:
+    stem = file.partition(".")[0]
+    found = (stem,) if place is None else _distinct(rows, place)
+    fit = all(0 < len(name) <= 64 and not re.search(r"[\s/]", name) for name in found)
     return found if fit and len(found) <= MAX_ASSETS else ()
 
 
-def _distinct(rows: Sequence[list[str]], place: int) -> tuple[str, ...]:
+def _distinct(rows: Iterable[list[str]], place: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(row[place].strip() for row in rows if row[place].strip()))

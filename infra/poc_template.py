@@ -77,26 +77,34 @@ EXAMPLE_TAGS = (
 
 
 def poc_files(
-    task: Task, tags: Sequence[ExampleTag] = EXAMPLE_TAGS, assets: Sequence[str] = ()
+    task: Task,
+    tags: Sequence[ExampleTag] = EXAMPLE_TAGS,
+    assets: Sequence[str] = (),
+    *,
+    name: str | None = None,
 ) -> dict[str, str]:
-    """The example's files by name, with the task's own asset where none is given."""
+    """The example's files by name, with the task's own asset where none is given.
+
+    All ids begin with `name` where one is given, so that several folders go into one installation.
+    """
     example = _EXAMPLES[task]
-    machines = [_text(name) for name in assets or (example.asset,)]
+    machines = [_text(machine) for machine in assets or (example.asset,)]
     fill = {
-        "pairing": example.pairing,
-        "need": example.need,
+        "example": name or "example",
+        "pairing": f"{name}-2026-01" if name else example.pairing,
+        "need": f"{name}-need" if name else example.need,
         "title": _text(example.title),
         "description": _text(example.description),
-        "assets": "\n".join(f"  - name: {name}" for name in machines),
+        "assets": "\n".join(f"  - name: {one}" for one in machines),
         "tags": "\n".join(map(_tag, tags)),
     }
     agreement = {
-        "assets": _text(example.asset),
+        "assets": f" [{machines[0]}]" if len(machines) == 1 else "".join(f"\n  - {one}" for one in machines),
         "inputs": "\n".join(f"  - {_text(tag.name)}" for tag in tags),
     }
     return {
-        "organisations.yaml": _filled("organisations.yaml", {}),
-        "programme.yaml": _filled("programme.yaml", {}),
+        "organisations.yaml": _filled("organisations.yaml", fill),
+        "programme.yaml": _filled("programme.yaml", fill),
         "plant.yaml": _filled("plant.yaml", fill),
         "need.yaml": _filled("need.yaml", fill),
         "agreement.yaml": _filled(f"agreement-{task}.yaml", agreement),
@@ -105,21 +113,26 @@ def poc_files(
 
 
 def write_folder(
-    directory: Path, task: Task, tags: Sequence[ExampleTag] = EXAMPLE_TAGS, assets: Sequence[str] = ()
+    directory: Path,
+    task: Task,
+    tags: Sequence[ExampleTag] = EXAMPLE_TAGS,
+    assets: Sequence[str] = (),
+    *,
+    name: str | None = None,
 ) -> list[Path]:
     """Write the example into a new or empty folder.
 
     Raises:
         FolderNotWritten: something is there already, or the disk refuses; nothing is ever overwritten.
     """
-    contents = poc_files(task, tags, assets)
+    contents = poc_files(task, tags, assets, name=name)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         there = sorted(one.name for one in directory.iterdir() if not one.name.startswith("."))
         if there:
             raise FolderNotWritten(_in_use(directory, there))
-        for name, text in contents.items():
-            with (directory / name).open("x", encoding="utf-8", newline="\n") as file:
+        for file_name, text in contents.items():
+            with (directory / file_name).open("x", encoding="utf-8", newline="\n") as file:
                 file.write(text)
     except OSError as error:
         why = error.strerror or str(error)
@@ -128,7 +141,7 @@ def write_folder(
             f"{directory}에 쓸 수 없습니다({why}). 다른 폴더를 고르세요.",
         )
         raise FolderNotWritten(message) from error
-    return [directory / name for name in contents]
+    return [directory / file_name for file_name in contents]
 
 
 def _in_use(directory: Path, there: Sequence[str]) -> Phrase:

@@ -140,17 +140,26 @@ def parse_labels(
         raw: its bytes.
         layout: as for the telemetry; of it the assets, the zone, the times' form and what labels mean are used.
         file: its name, for messages.
-        columns: names of the columns by role: `asset`, `start`, `end`, `ts`, `value`, `id`; others are found.
+        columns: names of the columns by role: `asset`, `start`, `end`, `ts`, `value`, `id`; others are found, the
+            asset also by the name that it has in the telemetry.
         value: the label of rows that carry none.
     """
     given = dict(columns or {})
+    likely = () if layout.asset_column is None else (layout.asset_column,)
     hints = replace(
         layout,
-        ignore=(*layout.ignore, *(name for names in _ROLES.values() for name in names), *given.values()),
+        ignore=(
+            *layout.ignore,
+            *(name for names in _ROLES.values() for name in names),
+            *given.values(),
+            *likely,
+        ),
     )
     table = open_table(raw, hints, file=file)
     if isinstance(table, list):
         return table
+    if layout.asset_column is not None and fold(layout.asset_column) in map(fold, table.header):
+        given.setdefault("asset", layout.asset_column)
     roles = _find_roles(table, given, has_value=value is not None)
     if isinstance(roles, list):
         return roles
@@ -260,7 +269,7 @@ class _LabelReader:
         if self.layout.asset in self.layout.assets:
             return str(self.layout.asset)
         if len(self.layout.assets) != 1 and not self.problems:
-            self._problem("which asset are the labels of? Give --asset, or a column asset", row)
+            self._problem("which asset are the labels of? Give --asset, or --label-columns asset=NAME", row)
         return self.layout.assets[0]
 
     def _times(self, rows: Sequence[Row], role: str) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,12 @@ def init(
     from_csv: Annotated[
         Path | None, typer.Option(help="Take tags and assets from the columns of this exported file.")
     ] = None,
+    asset_column: Annotated[
+        str | None, typer.Option(help="The column of that file that holds the machine, as in replay.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What every id begins with, such as press: press-plant, press-2026-01.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines on stdout.")] = False,
     lang: Annotated[
         Lang | None, typer.Option(help="Language of messages; the terminal's if not given.")
@@ -37,13 +44,16 @@ def init(
 
     Nothing that exists is overwritten.
 
+    Exit code 2: the folder is not empty, or the file cannot be read.
+
     Example: fieldproof init my-poc --task anomaly --from-csv export.csv
     """
     spoken = language(lang, os.environ)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
-        draft = _draft(from_csv)
-        written = write_folder(directory, task, draft.tags, draft.assets)
+        _check_name(name)
+        draft = _draft(from_csv, asset_column)
+        written = write_folder(directory, task, draft.tags, draft.assets, name=name)
     except FolderNotWritten as error:
         console.print(error.phrase.to(spoken), style="red", markup=False)
         if as_json:
@@ -70,7 +80,17 @@ class _Content:
     left_out: Sequence[str] = ()
 
 
-def _draft(file: Path | None) -> _Content:
+def _check_name(name: str | None) -> None:
+    if name is not None and not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name):
+        raise FolderNotWritten(
+            Phrase(
+                f"{name!r} cannot begin an id: use small letters, digits and hyphens, at most 31",
+                f"{name!r}(으)로는 id를 만들 수 없습니다. 영문 소문자·숫자·하이픈으로 31자까지 쓰세요.",
+            )
+        )
+
+
+def _draft(file: Path | None, asset_column: str | None) -> _Content:
     """What the example is filled with: its own names, or those of an exported file."""
     if file is None:
         return _Content()
@@ -84,7 +104,7 @@ def _draft(file: Path | None) -> _Content:
         ) from error
     if len(raw) == READ_BYTES:
         raw = raw[: raw.rfind(b"\n") + 1]
-    found = draft_of(raw, file=file.name)
+    found = draft_of(raw, file=file.name, asset_column=asset_column)
     if isinstance(found, Phrase):
         raise FolderNotWritten(found)
     tags = [ExampleTag(name=name, unit=unit) for name, unit in found.tags]

@@ -50,6 +50,13 @@ def test_events_become_intervals_in_the_plants_zone() -> None:
     assert second.value == "고장"
 
 
+def test_the_telemetrys_column_of_machines_is_that_of_the_labels_where_they_have_it() -> None:
+    text = "engine,cycle,value\na-1,2026-03-02 09:00,112\n"
+    assert read(text, asset_column="Engine").labels[0].asset == "a-1"
+    assert read(text.replace("engine", "asset"), asset_column="Engine").labels[0].asset == "a-1"
+    assert "--label-columns asset=NAME" in problems(text)[0].detail
+
+
 def test_a_corrected_event_keeps_its_id_and_another_one_has_another() -> None:
     first = read(EVENTS).labels
     corrected = read(EVENTS.replace("9:10,불량", "9:20,정상")).labels

@@ -510,6 +510,43 @@ def test_an_exported_file_in_long_form_gives_the_tags_in_its_rows() -> None:
     assert drafted(b"time,tag,value\n1,P1,2.0\n1,P2,3.0\n2,P1,2.1\n").tags == (("P1", "1"), ("P2", "1"))
 
 
+def test_units_in_a_row_below_the_header_and_the_machine_in_the_name_of_the_file_are_found() -> None:
+    raw = b"time;Pressure;Temp\n;bar;\xc2\xb0C\n2026-03-02 09:00:00;1.5;40\n"
+    found = draft_of(raw, file="press-line-3.csv")
+    assert isinstance(found, Draft)
+    assert found.tags == (("Pressure", "bar"), ("Temp", "Cel")) and found.assets == ("press-line-3",)
+
+
+def test_machines_of_a_named_column_are_read_to_the_end_of_the_file_and_a_counter_is_no_channel() -> None:
+    rows = [f"engine-{number:03d},{cycle},0.5\n" for number in range(100) for cycle in range(50)]
+    found = draft_of(
+        ("engine,cycle,s2\n" + "".join(rows)).encode(), file="engines.csv", asset_column="Engine"
+    )
+    assert isinstance(found, Draft)
+    assert len(found.assets) == 100 and found.tags == (("s2", "1"),) and found.left_out == ()
+
+
+def test_a_column_of_machines_that_is_not_there_is_refused_with_those_that_are() -> None:
+    assert "it has a, b" in str(draft_of(b"a,b\n1,2\n", file="x.csv", asset_column="engine"))
+
+
+def test_init_with_a_name_writes_ids_of_its_own_and_an_agreement_about_every_machine(
+    cli: typer.Typer, tmp_path: Path
+) -> None:
+    (tmp_path / "x.csv").write_text("time,asset,Pressure\n1,press-1,2.5\n2,press-2,2.6\n")
+    path = tmp_path / "poc"
+    made = CliRunner().invoke(
+        cli, ["init", str(path), "--from-csv", str(tmp_path / "x.csv"), "--name", "press"]
+    )
+    assert made.exit_code == 0, made.stderr
+    folder = read_folder(path)
+    assert folder.plant.id == "press-plant" and folder.pairings[0].id == "press-2026-01"
+    assert folder.pairings[0].agreement.assets == ("press-1", "press-2")
+    for wrong in ("Press", "압력", "-"):
+        refused = CliRunner().invoke(cli, ["init", str(tmp_path / "other"), "--name", wrong])
+        assert refused.exit_code == 2 and not (tmp_path / "other").exists()
+
+
 def test_an_exported_file_without_numbers_is_refused() -> None:
     assert "no column of numbers" in str(draft_of(b"a,b\nx,y\n", file="x.csv"))
 
