@@ -263,7 +263,7 @@ class Runner:
             first=first,
             last=record.offset,
             asset=asset,
-            frame=record.header("ce_id") or f"{record.partition}-{record.offset}",
+            frame=record.ident,
             appended_ms=record.timestamp_ms,
             rows=why.rows,
             result=result,
@@ -356,20 +356,25 @@ class Runner:
         if not self._context.rows or record.offset <= start:
             return
         topic = topics.telemetry(self._assignment.plant.id)
-        found: list[Frame] = []
+        found: list[tuple[str, Selected]] = []
         end = record.offset
         while end > start and not self._enough(found):
             block = await self._log.read(topic, record.partition, max(start, end - CONTEXT_BLOCK), end)
-            decoded = [decode_frame(one, tags=self._tags) for one in block]
-            found = [one for one in decoded if isinstance(one, Frame) and one.asset in self._agreed] + found
+            found = [seen for one in block if (seen := self._seen(one)) is not None] + found
             end = max(start, end - CONTEXT_BLOCK)
-        for frame in found:
-            chosen = select(frame, self._assignment.pairing.agreement.inputs)
-            if isinstance(chosen, Selected):
-                self._context.add(frame.asset, chosen.batch)
+        for asset, chosen in found:
+            self._context.add(asset, chosen.batch)
 
-    def _enough(self, found: list[Frame]) -> bool:
+    def _seen(self, record: RawRecord) -> tuple[str, Selected] | None:
+        """What the candidate was given of a message; None where it was given nothing."""
+        frame = decode_frame(record, tags=self._tags)
+        if isinstance(frame, Rejected) or frame.asset not in self._agreed:
+            return None
+        chosen = select(frame, self._assignment.pairing.agreement.inputs)
+        return None if isinstance(chosen, Rejected) else (frame.asset, chosen)
+
+    def _enough(self, found: list[tuple[str, Selected]]) -> bool:
         rows = dict.fromkeys(self._agreed, 0)
-        for frame in found:
-            rows[frame.asset] += frame.rows
+        for asset, chosen in found:
+            rows[asset] += chosen.batch.num_rows
         return all(count >= self._context.rows for count in rows.values())

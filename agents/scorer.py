@@ -202,6 +202,7 @@ class Scorer:
         self._now_ms = now_ms
         self._queue: asyncio.Queue[Arrival] = asyncio.Queue(maxsize=BATCH)
         self._partitions: dict[int, Folded] = {}
+        self._assigned: frozenset[int] = frozenset()
         self._published: dict[str, float] = {}
         self._closing: set[str] = set()
         self._looked = 0.0
@@ -215,11 +216,16 @@ class Scorer:
         """The partitions are being assigned anew: the state is opened again where it is needed."""
         self._partitions.clear()
 
+    def assigned(self, partitions: Iterable[int]) -> None:
+        """These partitions are this worker's now: deadlines pass and pairings close also while no entry comes."""
+        self._assigned = frozenset(partitions)
+
     async def background(self) -> None:
         """Fold, write down, publish, acknowledge; a broken world ends the process instead."""
         try:
             while True:
                 arrivals = await self._batch()
+                await self._resume()
                 await self._fold(arrivals)
                 await self._publish()
                 await self._tick_and_close()
@@ -251,6 +257,15 @@ class Scorer:
             if record.offset > folded.position:
                 await self._catch_up(folded, record.offset)
             await self._take(folded, record)
+
+    async def _resume(self) -> None:
+        """Open partitions that have just been assigned, as far as their ledger goes."""
+        new = self._assigned - set(self._partitions)
+        if not new:
+            return
+        ends = await self._log.ends(topics.ledger(self._plant))
+        for partition in sorted(new):
+            await self._catch_up(self._open(partition), ends[partition])
 
     def _open(self, partition: int) -> Folded:
         folded = Folded(partition=partition)
@@ -292,7 +307,7 @@ class Scorer:
 
     async def _publish(self) -> None:
         now = time.monotonic()
-        for folded in self._partitions.values():
+        for folded in list(self._partitions.values()):
             for pairing in sorted(folded.changed):
                 if now - self._published.get(pairing, -CADENCE_S) < CADENCE_S:
                     continue
@@ -322,8 +337,8 @@ class Scorer:
         if now - self._looked < LOOK_S:
             return
         self._looked = now
-        for folded in self._partitions.values():
-            for name, book in folded.books.items():
+        for folded in list(self._partitions.values()):
+            for name, book in list(folded.books.items()):
                 pairing = self._board.pairings.get(name)
                 if pairing is None or name in self._closing:
                     continue
@@ -408,7 +423,8 @@ class Scorer:
 
     async def _report(self, pairing: str, verdicts: Sequence[Verdict]) -> None:
         request = Request(
-            id=f"conclusion-{pairing}"[:64],
+            # A pairing's id fills the field by itself; cut off, two long ones would be one request.
+            id=f"c-{hashlib.sha256(pairing.encode()).hexdigest()[:32]}",
             at=moment(self._now_ms() * 1000),
             command=ReportConclusion(
                 pairing=pairing, verdicts={one.candidate: one.verdict for one in verdicts}

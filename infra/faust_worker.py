@@ -15,13 +15,14 @@ from typing import Any, NoReturn
 import faust
 
 from streams.envelope import Headers, RawRecord, pairs
+from streams.topics import WRITTEN_BYTES
 
 log = logging.getLogger(__name__)
 
 #: Exit code of a worker whose world broke: nothing was acknowledged, start it again.
 BROKEN_WORLD = 75
 
-SEND_BYTES = 4 * 1024 * 1024
+SEND_BYTES = WRITTEN_BYTES + 64 * 1024
 
 
 def make_app(name: str, *, bootstrap: str, home: Path) -> faust.App:

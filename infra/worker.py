@@ -147,6 +147,11 @@ def scorer_app(spec: WorkerSpec) -> faust.App:
     app.agent(raw_topic(app, topics.ledger(plant)), name="scorer", concurrency=1)(fold_ledger)
     app.task(guarded(keep_scores))
     app.on_partitions_revoked.connect(_on_moved(scorer.moved), weak=False)
+
+    async def on_assigned(app: Any, assigned: Any, **kwargs: Any) -> None:
+        scorer.assigned(place.partition for place in assigned if place.topic == topics.ledger(plant))
+
+    app.on_partitions_assigned.connect(on_assigned, weak=False)
     return app
 
 

@@ -102,7 +102,7 @@ class Agreement(Record):
     #: Class names in the order of their codes; the second one is what an anomaly task looks for.
     classes: tuple[str, ...] = ()
     labels: LabelRule = LabelRule()
-    baselines: tuple[Baseline, ...] = ()
+    baselines: tuple[Baseline, ...] = Field(default=(), max_length=10)
     acceptance: Acceptance
     limits: Limits = Limits()
     classification: Literal["open", "restricted", "defence"] = "open"

@@ -14,6 +14,9 @@ FRAME_HEADER = "fp_frame"
 
 Headers = list[tuple[str, bytes]]
 
+#: The longest id of a message: ids are written into every entry that comes of it.
+IDENT_CHARS = 200
+
 # Types of what is not in the record's own `kind`.
 FRAME = "fieldproof.telemetry.frame"
 ROWS = "fieldproof.telemetry.rows"
@@ -51,6 +54,12 @@ class RawRecord:
                 except (UnicodeDecodeError, AttributeError):
                     return None
         return None
+
+    @property
+    def ident(self) -> str:
+        """The id that its sender gave it; where it stands, if there is none or it is no name any more."""
+        given = self.header("ce_id")
+        return given if given and len(given) <= IDENT_CHARS else f"{self.partition}-{self.offset}"
 
     @property
     def origin(self) -> str:

@@ -26,7 +26,8 @@ TS_TYPE = pa.timestamp("us", tz="UTC")
 
 #: What a frame may hold once it is open, in bytes: a compressed one may not grow without bound.
 OPEN_BYTES = 64 * FRAME_BYTES
-MAX_ROWS = 200_000
+#: Eight bytes a row for its time and for each subject's answer: an outcome of so many rows fits into the ledger.
+MAX_ROWS = 65_536
 
 _ROWS: TypeAdapter[list[JsonRow]] = TypeAdapter(list[JsonRow])
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -122,8 +123,7 @@ def decode_frame(record: RawRecord, *, tags: Sequence[str] | None = None) -> Fra
     problem = _check(batch, tags)
     if problem is not None:
         return problem
-    ident = record.header("ce_id") or f"{record.partition}-{record.offset}"
-    return Frame(asset=asset, ident=ident, batch=batch, raw=record.value if arrow else None)
+    return Frame(asset=asset, ident=record.ident, batch=batch, raw=record.value if arrow else None)
 
 
 def read_arrow(value: bytes) -> pa.RecordBatch | Rejected:

@@ -14,7 +14,7 @@ from schemas.ledger import Label, LabelFrame, Source
 from schemas.ledger import Watermark as WatermarkEntry
 from schemas.pairing import Pairing
 from schemas.rejected import Rejected
-from streams.envelope import ARROW, FRAME_HEADER, RawRecord
+from streams.envelope import ARROW, FRAME_HEADER, IDENT_CHARS, RawRecord
 from streams.frames import TS, TS_TYPE, first_problem, micros, read_arrow
 from streams.ledger_codec import Entry, LabelRows
 
@@ -72,14 +72,17 @@ def _points(record: RawRecord, asset: str) -> Points | Rejected:
     times, values = batch.column(names.index(TS)), batch.column(names.index(VALUE))
     if pa.types.is_timestamp(values.type):
         return Rejected(reason="wrong_type", detail="`value` holds times; send class names or numbers")
+    frame = record.header(FRAME_HEADER)
+    if frame is not None and len(frame) > IDENT_CHARS:
+        return Rejected(reason="wrong_value", detail=f"{FRAME_HEADER} has more than {IDENT_CHARS} characters")
     if times.null_count or not batch.num_rows:
         return Rejected(
             reason="wrong_time", detail="every row of a label frame has a time, and there is at least one"
         )
     return Points(
-        id=record.header("ce_id") or f"{record.partition}-{record.offset}",
+        id=record.ident,
         asset=asset,
-        frame=record.header(FRAME_HEADER),
+        frame=frame,
         times_us=np.asarray(times.cast(pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64),
         values=values.to_pylist(),
     )

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 
 DAY_MS = 24 * 60 * 60 * 1000
 
-#: The largest frame, in bytes, and what a topic accepts: a frame with its headers, or an outcome with its times.
+#: The largest frame, in bytes, and what a topic accepts that a party writes: a frame with its headers.
 FRAME_BYTES = 1024 * 1024
 MESSAGE_BYTES = 2 * FRAME_BYTES
+
+#: What a topic accepts that workers write. It has to hold whatever they make of any message that a party can send: one
+#: that did not fit would stop its worker for ever.
+WRITTEN_BYTES = 8 * FRAME_BYTES
 
 EVENTS = "fp.events"
 
@@ -66,12 +70,18 @@ def rejected(plant: str) -> str:
 
 
 def _spec(
-    name: str, partitions: int, *, days: int | None, compacted: bool = False, append: bool = False
+    name: str,
+    partitions: int,
+    *,
+    days: int | None,
+    size: int = WRITTEN_BYTES,
+    compacted: bool = False,
+    append: bool = False,
 ) -> TopicSpec:
     config = {
         "cleanup.policy": "compact" if compacted else "delete",
         "retention.ms": "-1" if days is None else str(days * DAY_MS),
-        "max.message.bytes": str(MESSAGE_BYTES),
+        "max.message.bytes": str(size),
     }
     if append:
         # Deadlines are read off the broker's clock, which no sender can set.
@@ -86,15 +96,15 @@ def of_installation() -> tuple[TopicSpec, ...]:
 
 def of_party(party: str) -> tuple[TopicSpec, ...]:
     """The topics of one party: an organisation, or a plant's workers."""
-    return (_spec(requests(party), 1, days=365),)
+    return (_spec(requests(party), 1, days=365, size=MESSAGE_BYTES),)
 
 
 def of_plant(plant: str, partitions: int) -> tuple[TopicSpec, ...]:
     """The topics of one plant; `partitions` is for telemetry and labels."""
     return (
         *of_party(plant),
-        _spec(telemetry(plant), partitions, days=90, append=True),
-        _spec(labels(plant), partitions, days=365, append=True),
+        _spec(telemetry(plant), partitions, days=90, size=MESSAGE_BYTES, append=True),
+        _spec(labels(plant), partitions, days=365, size=MESSAGE_BYTES, append=True),
         _spec(ledger(plant), 1, days=None, append=True),
         _spec(pairings(plant), 1, days=None, compacted=True),
         _spec(evaluations(plant), 1, days=None),
