@@ -11,6 +11,8 @@ from pathlib import Path
 
 from infra.errors import FolderBusy
 
+LOCK_FILE = ".lock"
+
 
 @contextmanager
 def held_folder(folder: Path, *, purpose: str, patience_s: float = 15.0) -> Iterator[int]:
@@ -20,7 +22,7 @@ def held_folder(folder: Path, *, purpose: str, patience_s: float = 15.0) -> Iter
     to `patience_s` for a holder that is just ending; raises FolderBusy after that.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _acquire(descriptor, folder, purpose=purpose, until=time.monotonic() + patience_s)
         yield descriptor

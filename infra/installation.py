@@ -6,9 +6,12 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from infra import kafka_admin
+from infra.errors import BrokerUnavailable
+from infra.folder_lock import held_folder
 from infra.kafka_broker import EmbeddedKafka
 from infra.log import follow
 from infra.mlflow_server import MlflowServer
@@ -36,14 +39,22 @@ class Installation:
         self._port = port
         self._broker: EmbeddedKafka | None = None
         self._mlflow: MlflowServer | None = None
+        self._held = ExitStack()
         self._workers = Workers(home=self._home)
         self._tasks: list[asyncio.Task[None]] = []
         self._state = State()
         self.addresses: Addresses | None = None
 
     async def start(self) -> Addresses:
-        """Start broker, MLflow and control; what was running before goes on."""
-        self._home.mkdir(parents=True, exist_ok=True)
+        """Start broker, MLflow and control; what was running before goes on.
+
+        Raises:
+            FolderBusy: another installation runs in this home.
+            InfraError: a part could not be started.
+        """
+        # The workers hold the lock too: those of an installation that was killed have ended before this one begins.
+        hold = held_folder(self._home, purpose="installation")
+        self._workers.held = (await asyncio.to_thread(self._held.enter_context, hold),)
         bootstrap, uri = await asyncio.gather(self._start_control(), self._start_mlflow())
         self.addresses = Addresses(
             bootstrap=bootstrap,
@@ -70,7 +81,6 @@ class Installation:
     async def _start_broker(self) -> str:
         if self._settings.kafka_bootstrap_servers:
             return self._settings.kafka_bootstrap_servers
-        self._progress("starting Apache Kafka")
         self._broker = EmbeddedKafka(self._home / "kafka", port=self._port, progress=self._progress)
         await asyncio.to_thread(self._broker.start)
         return self._broker.bootstrap
@@ -89,7 +99,8 @@ class Installation:
 
     async def stop(self) -> None:
         """Stop everything in order: workers finish what they have in hand, then MLflow and the broker go."""
-        (self._home / ADDRESS_FILE).unlink(missing_ok=True)
+        if self.addresses is not None:
+            (self._home / ADDRESS_FILE).unlink(missing_ok=True)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -98,9 +109,15 @@ class Installation:
             await asyncio.to_thread(self._mlflow.stop)
         if self._broker is not None:
             await asyncio.to_thread(self._broker.stop)
+        self._held.close()
 
     async def _look_after(self) -> None:
         while True:
+            if self._broker is not None and not self._broker.alive():
+                raise BrokerUnavailable(
+                    f"Kafka has ended by itself; {self._broker.log_path} may say why. "
+                    "Start `fieldproof up` again: everything goes on where it was."
+                )
             await self._workers.look_after()
             await asyncio.sleep(LOOK_S)
 

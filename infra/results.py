@@ -49,14 +49,17 @@ class Scoreboard:
     verdicts: dict[Key, Verdict] = field(default_factory=dict)
 
     def take(self, result: Evaluation | Verdict) -> None:
-        """Take a result in; a final evaluation is not replaced by a running one."""
+        """Take a result in; a final evaluation is not replaced by a running one.
+
+        Evaluations and verdicts come in no order between their topics: a verdict brings its evaluation along.
+        """
         key = (result.pairing, result.candidate)
         if isinstance(result, Verdict):
             self.verdicts[key] = result
-            return
+        evaluation = result.evaluation if isinstance(result, Verdict) else result
         known = self.evaluations.get(key)
-        if known is None or (known.final, known.ledger_offset) <= (result.final, result.ledger_offset):
-            self.evaluations[key] = result
+        if known is None or (known.final, known.ledger_offset) <= (evaluation.final, evaluation.ledger_offset):
+            self.evaluations[key] = evaluation
 
 
 def present(bootstrap: str, plants: list[str]) -> Scoreboard:

@@ -66,6 +66,8 @@ class Workers:
 
     home: Path
     policy: RestartPolicy = field(default_factory=RestartPolicy)
+    #: Files that stay open until the last worker has ended, such as the lock of the home directory.
+    held: tuple[int, ...] = ()
     running: dict[str, Worker] = field(default_factory=dict)
 
     async def start(self, name: str, spec: WorkerSpec) -> None:
@@ -111,6 +113,7 @@ class Workers:
             env=environment,
             cwd=Path(__file__).resolve().parent.parent,
             grace_s=10.0,
+            held=self.held,
         )
 
 

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from infra.client import Client
 from infra.errors import InfraError
+from infra.folder_lock import LOCK_FILE, held_folder
 from infra.installation import Installation
 from infra.poc_folder import PocFolder
 from infra.replay import ReplayReport, replay
@@ -78,9 +79,18 @@ class Listener(Protocol):
 
 
 def fresh_home(settings: Settings, name: str) -> Settings:
-    """Settings for an installation of its own below the usual one, emptied of what an earlier run left."""
+    """Settings for an installation of its own below the usual one, emptied of what an earlier run left.
+
+    Raises:
+        FolderBusy: it still runs.
+    """
     home = settings.home / name
-    shutil.rmtree(home, ignore_errors=True)
+    with held_folder(home, purpose=f"`fieldproof {name}`"):
+        for left in home.iterdir():
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            elif left.name != LOCK_FILE:
+                left.unlink()
     return settings.model_copy(update={"home": home})
 
 

@@ -41,11 +41,19 @@ def metrics_for(agreement: Agreement) -> Metrics:
         return RegressionMetrics()
     if agreement.task is Task.ANOMALY:
         return AnomalyMetrics(classes=agreement.classes)
+    if len(agreement.classes) == 2:
+        return BinaryMetrics(classes=agreement.classes)
     return ClassMetrics(classes=agreement.classes)
 
 
 def _ratio(part: int, whole: int) -> float | None:
     return published(Fraction(part, whole)) if whole else None
+
+
+def _mean(values: list[Fraction | None]) -> float | None:
+    """The mean over the classes for which it is defined."""
+    known = [value for value in values if value is not None]
+    return published(sum(known, Fraction(0)) / len(known)) if known else None
 
 
 def _defined(found: dict[str, float | None]) -> dict[str, float]:
@@ -77,10 +85,23 @@ class ClassMetrics:
     def metrics(self, sums: Sums) -> dict[str, float]:
         n = len(self.classes)
         right = sum(sums[i * n + i] for i in range(n))
-        per_class = [self._f1(sums, i) for i in range(n)]
-        known = [value for value in per_class if value is not None]
-        macro = published(sum(known, Fraction(0)) / len(known)) if known else None
-        return _defined({"accuracy": _ratio(right, sum(sums)), "macro_f1": macro})
+        return _defined(
+            {
+                "accuracy": _ratio(right, sum(sums)),
+                "macro_precision": _mean([self._precision(sums, i) for i in range(n)]),
+                "macro_recall": _mean([self._recall(sums, i) for i in range(n)]),
+                "macro_f1": _mean([self._f1(sums, i) for i in range(n)]),
+            }
+        )
+
+    def _precision(self, sums: Sums, i: int) -> Fraction | None:
+        predicted = sum(sums[i :: len(self.classes)])
+        return Fraction(sums[i * (len(self.classes) + 1)], predicted) if predicted else None
+
+    def _recall(self, sums: Sums, i: int) -> Fraction | None:
+        n = len(self.classes)
+        actual = sum(sums[i * n : (i + 1) * n])
+        return Fraction(sums[i * (n + 1)], actual) if actual else None
 
     def _f1(self, sums: Sums, i: int) -> Fraction | None:
         n = len(self.classes)
@@ -105,6 +126,14 @@ class AnomalyMetrics(ClassMetrics):
                 "mar": _ratio(fn, fn + tp),
             }
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BinaryMetrics(AnomalyMetrics):
+    """Two classes of a classification task: what is said of the second one, and of both alike."""
+
+    def metrics(self, sums: Sums) -> dict[str, float]:
+        return {**super().metrics(sums), **ClassMetrics.metrics(self, sums)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,7 @@ METRICS: dict[Task, dict[str, bool]] = {
         "far": False,
         "mar": False,
     },
-    Task.CLASSIFICATION: {"accuracy": True, "macro_f1": True},
+    Task.CLASSIFICATION: {"accuracy": True, "macro_precision": True, "macro_recall": True, "macro_f1": True},
     Task.REGRESSION: {"mae": False, "rmse": False, "r2": True},
 }
 
@@ -144,6 +144,8 @@ class Agreement(Record):
 
     def _check_acceptance(self) -> None:
         known = METRICS[self.task]
+        if self.task is Task.CLASSIFICATION and len(self.classes) == 2:
+            known = {**known, **METRICS[Task.ANOMALY]}
         name = self.acceptance.metric
         if name not in known:
             raise ValueError(f"metric {name!r} is not of a {self.task} task; use one of {', '.join(known)}")
