@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from infra.cli.label_check import agreements_of, not_understood
 from infra.cli.screen import Screen
 from infra.errors import InfraError
 from schemas.agreement import LabelValue
@@ -118,7 +119,12 @@ def _with_plant(plant: str | None, as_json: bool, make: MakeLabel) -> None:
     screen = Screen(as_json=as_json)
     with Client.connect() as client:
         site = client.plant(plant)
-        _send(client, site, make(site), screen)
+        label = make(site)
+        if isinstance(label, PointLabel | IntervalLabel):
+            wrong = not_understood([label.value], agreements_of(site.id, client.state.pairings.values()))
+            if wrong is not None:
+                raise WrongLabel(wrong)
+        _send(client, site, label, screen)
 
 
 def _send(client: Client, site: Plant, label: AnyLabel, screen: Screen) -> None:

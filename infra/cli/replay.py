@@ -19,11 +19,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from infra.cli import replay_layout as read
+from infra.cli.label_check import agreements_of, not_understood
 from infra.errors import BrokerUnavailable, InfraError
 from infra.replay import BadExport, ReplayReport, labels_of, read_exports, read_labels
 from infra.replay import replay as send
 from infra.settings import Settings, running
 from infra.yaml_document import read_document
+from schemas.agreement import Agreement
 from schemas.labels import IntervalLabel, PointLabel
 from schemas.parties import Plant
 from streams.export_labels import LabelFile
@@ -83,7 +85,7 @@ def replay(
     """
     said = _Said(as_json=as_json)
     with said.errors():
-        site, bootstrap = _plant(plant, plant_file)
+        site, agreements, bootstrap = _plant(plant, plant_file)
         read.check_asset(asset, site)
         zone = _zone(time_zone or site.time_zone)
         start_us, step_us = read.steps(start, step, zone=zone)
@@ -104,6 +106,7 @@ def replay(
             watermarks=bool(labels or label_column) if watermark is None else watermark,
         )  # fmt: skip
         said.understood(exports, label_files, job)
+        _check_labels(job, agreements)
         if dry_run:
             said.preview(job, zone)
             return
@@ -143,15 +146,25 @@ class _Job:
         )
 
 
-def _plant(ident: str | None, path: Path | None) -> tuple[Plant, Callable[[], str]]:
-    """The plant's record, and how to learn the broker's address once it is needed."""
+def _check_labels(job: _Job, agreements: Sequence[Agreement]) -> None:
+    values = {label.value for label in job.labels}
+    for rows in (rows for export in job.exports for rows in export.assets):
+        if rows.labels is not None:
+            values.update(rows.labels.drop_null().unique().to_pylist())
+    wrong = not_understood(sorted(values, key=str), agreements)
+    if wrong is not None:
+        raise typer.BadParameter(f"{wrong}. Say what it means, such as --label-map '불량=anomaly'")
+
+
+def _plant(ident: str | None, path: Path | None) -> tuple[Plant, Sequence[Agreement], Callable[[], str]]:
+    """The plant's record, its trials' agreements, and how to learn the broker's address once it is needed."""
     if path is not None:
-        return _plant_of_file(path), lambda: running(Settings()).bootstrap
+        return _plant_of_file(path), (), lambda: running(Settings()).bootstrap
     from infra.client import Client  # slow to import, and not needed for a look at files
 
     with Client.connect() as client:
-        bootstrap = client.bootstrap
-        return client.plant(ident), lambda: bootstrap
+        bootstrap, site = client.bootstrap, client.plant(ident)
+        return site, agreements_of(site.id, client.state.pairings.values()), lambda: bootstrap
 
 
 def _plant_of_file(path: Path) -> Plant:
