@@ -147,7 +147,7 @@ class _Job:
 
 
 def _check_labels(job: _Job, agreements: Sequence[Agreement]) -> None:
-    values = {label.value for label in job.labels}
+    values: set[Any] = {label.value for label in job.labels}
     for rows in (rows for export in job.exports for rows in export.assets):
         if rows.labels is not None:
             values.update(rows.labels.drop_null().unique().to_pylist())
