@@ -6,6 +6,8 @@ import base64
 import os
 import time
 import uuid
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -190,7 +192,7 @@ class EmbeddedKafka:
         known = _cluster_id_of(self.home / "data")
         if known is not None:
             return known
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        cluster_id = new_cluster_id()
         self._configure(broker=9092, controller=9093)
         tool = [*java, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
         process = processes.start(
@@ -259,6 +261,12 @@ def _why_it_ended(port: int, log_path: Path, process: processes.Process) -> Infr
 
 def _see(path: Path) -> str:
     return f"the end of {path}:\n{processes.tail(path, 15)}"
+
+
+def new_cluster_id(draw: Callable[[], uuid.UUID] = uuid.uuid4) -> str:
+    """An id for a new cluster; none that begins with a hyphen, which Kafka's tools take for an option."""
+    ids = (base64.urlsafe_b64encode(draw().bytes).rstrip(b"=").decode() for _ in count())
+    return next(one for one in ids if not one.startswith("-"))
 
 
 def _cluster_id_of(data: Path) -> str | None:
