@@ -51,7 +51,7 @@ def _ratio(part: int, whole: int) -> float | None:
 
 
 def _mean(values: list[Fraction | None]) -> float | None:
-    """The mean over the classes for which it is defined."""
+    """The mean over the classes that occur, as scikit-learn's macro averages with `zero_division=0`."""
     known = [value for value in values if value is not None]
     return published(sum(known, Fraction(0)) / len(known)) if known else None
 
@@ -95,19 +95,22 @@ class ClassMetrics:
         )
 
     def _precision(self, sums: Sums, i: int) -> Fraction | None:
-        predicted = sum(sums[i :: len(self.classes)])
-        return Fraction(sums[i * (len(self.classes) + 1)], predicted) if predicted else None
+        right, actual, predicted = self._of_class(sums, i)
+        # A class that occurs and is never answered counts as 0: leaving it out would reward not naming it.
+        return Fraction(right, max(predicted, 1)) if actual + predicted else None
 
     def _recall(self, sums: Sums, i: int) -> Fraction | None:
-        n = len(self.classes)
-        actual = sum(sums[i * n : (i + 1) * n])
-        return Fraction(sums[i * (n + 1)], actual) if actual else None
+        right, actual, predicted = self._of_class(sums, i)
+        return Fraction(right, max(actual, 1)) if actual + predicted else None
 
     def _f1(self, sums: Sums, i: int) -> Fraction | None:
+        right, actual, predicted = self._of_class(sums, i)
+        return Fraction(2 * right, actual + predicted) if actual + predicted else None
+
+    def _of_class(self, sums: Sums, i: int) -> tuple[int, int, int]:
+        """Rows of a class that were answered right, that are of it, and that were answered with it."""
         n = len(self.classes)
-        actual = sum(sums[i * n : (i + 1) * n])
-        predicted = sum(sums[j * n + i] for j in range(n))
-        return Fraction(2 * sums[i * n + i], actual + predicted) if actual + predicted else None
+        return sums[i * (n + 1)], sum(sums[i * n : (i + 1) * n]), sum(sums[i::n])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,13 +141,18 @@ class BinaryMetrics(AnomalyMetrics):
 
 @dataclass(frozen=True, kw_only=True)
 class RegressionMetrics:
-    """The sums are n, Σ|e|, Σe², Σe, Σy, Σy² for errors e = answer − truth and truths y, exactly."""
+    """The sums are n, Σ|e|, Σe², Σe, Σy, Σy² for errors e = answer − truth and truths y, exactly.
+
+    An error beyond the largest float is taken for the largest float: no answer may stop the scores of a plant.
+    """
 
     def zero(self) -> Sums:
         return (0,) * 6
 
     def sums(self, truth: np.ndarray, answers: np.ndarray) -> Sums:
-        error = answers - truth
+        most = np.finfo(np.float64).max
+        with np.errstate(over="ignore"):
+            error = np.clip(answers - truth, -most, most)
         return (
             int(truth.size),
             exact_sum(np.abs(error)),

@@ -1,0 +1,162 @@
+"""Metrics: what scikit-learn says, from sums that add up and can be taken away again."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+
+from models.exact import published
+from models.metrics import (
+    AnomalyMetrics,
+    BinaryMetrics,
+    ClassMetrics,
+    Metrics,
+    RegressionMetrics,
+    metrics_for,
+)
+from schemas.agreement import METRICS, Acceptance, Agreement, Task
+
+BINARY = AnomalyMetrics(classes=("normal", "anomaly"))
+THREE = ClassMetrics(classes=("a", "b", "c"))
+NUMBERS = RegressionMetrics()
+
+CODES = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=60)
+PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
+VALUES = st.lists(
+    st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)),
+    min_size=2,
+    max_size=60,
+)
+
+
+def columns(pairs: list[Any]) -> tuple[np.ndarray, np.ndarray]:
+    table = np.array(pairs, dtype=np.float64)
+    return table[:, 0], table[:, 1]
+
+
+def scores(metrics: Metrics, pairs: list[Any]) -> dict[str, float]:
+    return metrics.metrics(metrics.sums(*columns(pairs)))
+
+
+def near(value: float) -> Any:
+    return pytest.approx(value, rel=1e-8, abs=1e-12)
+
+
+@given(PAIRS)
+def test_two_classes_score_as_in_scikit_learn(pairs: list[Any]) -> None:
+    truth, answers = columns(pairs)
+    found = scores(BINARY, pairs)
+    tn, fp, fn, tp = sk.confusion_matrix(truth, answers, labels=[0, 1]).ravel().tolist()
+    assert BINARY.sums(truth, answers) == (tn, fp, fn, tp)
+    assert found["accuracy"] == near(sk.accuracy_score(truth, answers))
+    wanted = {
+        "f1": (sk.f1_score, 2 * tp + fp + fn),
+        "precision": (sk.precision_score, tp + fp),
+        "recall": (sk.recall_score, tp + fn),
+    }
+    for name, (score, defined) in wanted.items():
+        assert (name in found) == bool(defined)
+        if defined:
+            assert found[name] == near(score(truth, answers, zero_division=0))
+    assert ("far" in found, "mar" in found) == (bool(fp + tn), bool(fn + tp))
+    assert found.get("far", 0) == near(fp / (fp + tn) if fp + tn else 0)
+    assert found.get("mar", 0) == near(fn / (fn + tp) if fn + tp else 0)
+
+
+@given(CODES)
+def test_several_classes_score_as_in_scikit_learn(pairs: list[Any]) -> None:
+    truth, answers = columns(pairs)
+    found = scores(THREE, pairs)
+    matrix = sk.confusion_matrix(truth, answers, labels=[0, 1, 2])
+    assert THREE.sums(truth, answers) == tuple(matrix.ravel().tolist())
+    assert list(THREE.confusion(THREE.sums(truth, answers)).values()) == matrix.ravel().tolist()
+    macro: dict[str, Any] = {"average": "macro", "zero_division": 0}
+    assert found == {
+        "accuracy": near(sk.accuracy_score(truth, answers)),
+        "macro_precision": near(sk.precision_score(truth, answers, **macro)),
+        "macro_recall": near(sk.recall_score(truth, answers, **macro)),
+        "macro_f1": near(sk.f1_score(truth, answers, **macro)),
+    }
+
+
+def test_a_class_that_is_never_answered_lowers_the_mean_precision() -> None:
+    constant = [(0, 0)] * 9 + [(1, 0)]
+    assert scores(THREE, constant)["macro_precision"] == 0.45
+
+
+@given(VALUES)
+def test_numbers_score_as_in_scikit_learn(pairs: list[Any]) -> None:
+    truth, answers = columns(pairs)
+    found = scores(NUMBERS, pairs)
+    assert found["mae"] == near(sk.mean_absolute_error(truth, answers))
+    assert found["rmse"] == near(sk.root_mean_squared_error(truth, answers))
+    if truth.std() > 1e-3 * (1 + abs(truth.mean())):
+        assert found["r2"] == pytest.approx(sk.r2_score(truth, answers), rel=1e-6, abs=1e-6)
+    if len(set(truth.tolist())) == 1:
+        assert "r2" not in found
+
+
+@given(st.floats(-1e3, 1e3), st.integers(1, 9))
+def test_the_error_of_a_constant_offset_is_that_offset(offset: float, n: int) -> None:
+    found = NUMBERS.metrics(NUMBERS.sums(np.zeros(n), np.full(n, offset)))
+    assert found == {"mae": published(abs(offset)), "rmse": published(abs(offset)), "bias": published(offset)}
+
+
+@pytest.mark.parametrize("metrics", [BINARY, THREE, NUMBERS], ids=["binary", "three", "numbers"])
+@given(data=st.data())
+def test_sums_add_up_and_can_be_taken_away_again(metrics: Metrics, data: st.DataObject) -> None:
+    codes = st.integers(0, 1 if metrics is BINARY else 2)
+    one = st.floats(allow_nan=False, allow_infinity=False) if metrics is NUMBERS else codes
+    pairs = data.draw(st.lists(st.tuples(one, one), min_size=1, max_size=20))
+    cut = data.draw(st.integers(0, len(pairs)))
+    truth, answers = columns(pairs)
+    whole = metrics.sums(truth, answers)
+    parts = [metrics.sums(truth[:cut], answers[:cut]), metrics.sums(truth[cut:], answers[cut:])]
+    assert tuple(map(sum, zip(*parts, strict=True))) == whole
+    assert tuple(a - b - c for a, b, c in zip(whole, *parts, strict=True)) == metrics.zero()
+
+
+@given(st.lists(st.tuples(*[st.floats(allow_nan=False, allow_infinity=False)] * 2), min_size=1, max_size=5))
+def test_no_answer_is_too_large_or_too_small_to_be_scored(pairs: list[Any]) -> None:
+    found = scores(NUMBERS, pairs)
+    assert all(math.isfinite(value) for value in found.values())
+
+
+def test_an_answer_far_off_does_not_look_like_a_perfect_one() -> None:
+    far = scores(NUMBERS, [(-sys.float_info.max, sys.float_info.max), (1.0, 1.0)])
+    assert far["rmse"] > 1e307
+    assert far["mae"] > 1e307
+    assert scores(NUMBERS, [(0.0, 1e250), (1e-200, 0.0)])["r2"] < -1e300
+
+
+@pytest.mark.parametrize("metrics", [BINARY, THREE, NUMBERS], ids=["binary", "three", "numbers"])
+def test_without_rows_nothing_is_defined(metrics: Metrics) -> None:
+    assert metrics.sums(np.empty(0), np.empty(0)) == metrics.zero()
+    assert metrics.metrics(metrics.zero()) == {}
+
+
+@pytest.mark.parametrize("task", list(Task))
+def test_every_metric_that_a_rule_may_name_is_computed(task: Task) -> None:
+    for classes in ((), ("a", "b"), ("a", "b", "c")):
+        if (task is Task.REGRESSION) != (not classes) or (task is Task.ANOMALY and len(classes) != 2):
+            continue
+        bound: dict[str, Any] = {"at_most": 1} if task is Task.REGRESSION else {"at_least": 0.5}
+        agreed = Agreement(
+            task=task,
+            assets=("p",),
+            inputs=("x",),
+            classes=classes,
+            acceptance=Acceptance(metric="mae" if task is Task.REGRESSION else "accuracy", **bound),
+        )
+        metrics = metrics_for(agreed)
+        named = set(METRICS[task])
+        if isinstance(metrics, BinaryMetrics):
+            named |= set(METRICS[Task.ANOMALY])
+        assert named <= set(scores(metrics, [(0, 0), (1, 1), (0, 1), (1, 0)]))
