@@ -91,7 +91,8 @@ class Verdict(Record):
     verdict: Outcome
     #: The rule in words, such as `f1 at least 0.7 over at least 500 rows`.
     rule: str
-    value: float | None
+    #: The metric that the rule names; None where no row was scored, or it is not defined.
+    value: float | None = None
     threshold: float
     #: `none`: a threshold met in this trial, without a statistical guarantee.
     guarantee: Literal["none"] = "none"
