@@ -195,9 +195,7 @@ class _Report:
         return seen
 
     def next_steps(self, folder: PocFolder) -> None:
-        submit = "\n".join(
-            f"  fieldproof candidate submit {one.id} models:/MODEL/1" for one in folder.pairings
-        )
+        submit = "\n".join(f"  fieldproof candidate submit {one.id} MODEL_FOLDER" for one in folder.pairings)
         replay = f"  fieldproof replay DATA.csv --plant {folder.plant.id}"
         words = Phrase(
             f"\nNext, each start-up submits its model:\n{submit}\nThen send the plant's data:\n{replay}",

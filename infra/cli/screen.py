@@ -87,10 +87,19 @@ def _row(one: Evaluation, verdict: Verdict | None) -> list[str]:
         str(counts.rows_in),
         str(counts.scored),
         str(counts.awaiting_label),
-        str(counts.abstained + counts.failed + counts.refused),
+        unanswered_in_words(one),
         metrics_in_words(one),
         verdict_in_words(verdict),
     ]
+
+
+def unanswered_in_words(one: Evaluation) -> str:
+    """How many rows got no answer, and why: `1200 (nonsense 1200)`."""
+    counts = one.counts
+    kinds = {**one.audit.failed_by_kind, "abstained": counts.abstained, "refused": counts.refused}
+    why = ", ".join(f"{kind} {count}" for kind, count in kinds.items() if count)
+    total = counts.abstained + counts.failed + counts.refused
+    return f"{total} ({why})" if why else str(total)
 
 
 def metrics_in_words(one: Evaluation) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.live import Live
 
-from infra.cli.screen import Screen, metrics_in_words, scores, verdict_in_words
+from infra.cli.screen import Screen, metrics_in_words, scores, unanswered_in_words, verdict_in_words
 from schemas.evaluation import Evaluation, Verdict
 
 
@@ -56,4 +56,8 @@ def watch(
 def _line(result: Evaluation | Verdict) -> str:
     if isinstance(result, Verdict):
         return f"{result.pairing} {result.candidate}: {verdict_in_words(result)}: {result.reason}"
-    return f"{result.pairing} {result.candidate}: {result.counts.scored}/{result.counts.rows_in} {metrics_in_words(result)}"
+    counts = result.counts
+    return (
+        f"{result.pairing} {result.candidate}: {counts.scored} of {counts.rows_in} rows scored, "
+        f"no answer {unanswered_in_words(result)}, {metrics_in_words(result)}"
+    )
