@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from enum import StrEnum
 from typing import Literal
 
+import rfc8785
 from pydantic import Field, model_validator
 
-from schemas.base import AssetName, Ident, Record, TagName
+from schemas.base import AssetName, Digest, Ident, Record, TagName
+from schemas.terms import Cost, Days, Decision, Disclosure, Phases, Quotas, Retention, Rights, Share, wrong
 
 LabelValue = bool | int | float | str
+
+#: Whole numbers up to here are the same in every reader of JSON (RFC 8785, section 3.2.2.3).
+_LARGEST_INTEGER = 2**53 - 1
 
 
 class Task(StrEnum):
@@ -49,6 +53,18 @@ class LabelRule(Record):
     #: What a row means that the watermark has passed and no label covers: `normal` where only events are
     #: labelled, `unlabelled` where silence says nothing.
     absent_means: Literal["normal", "unlabelled"] = "unlabelled"
+    #: The plant's duty: at least every so many days it says up to when its labels are complete.
+    watermark_days: Days | None = None
+
+    @model_validator(mode="after")
+    def _watermark_in_time(self) -> LabelRule:
+        if self.watermark_days is not None and self.watermark_days > self.deadline_days:
+            raise wrong(
+                "watermark_days",
+                f"is longer than labels count ({self.deadline_days:g} days); make it shorter",
+                f"라벨 인정 기간({self.deadline_days:g}일)보다 깁니다. 줄이세요.",
+            )
+        return self
 
 
 class Baseline(Record):
@@ -56,6 +72,16 @@ class Baseline(Record):
 
     name: Ident
     answer: LabelValue
+
+    @model_validator(mode="after")
+    def _portable(self) -> Baseline:
+        if isinstance(self.answer, int) and abs(self.answer) > _LARGEST_INTEGER:
+            raise wrong(
+                "answer",
+                f"whole numbers end at {_LARGEST_INTEGER}; write a larger one as 1.0e+20",
+                f"정수는 {_LARGEST_INTEGER}까지만 씁니다. 더 큰 수는 1.0e+20처럼 쓰세요.",
+            )
+        return self
 
 
 class Acceptance(Record):
@@ -83,7 +109,12 @@ class Limits(Record):
     timeout_s: float = Field(default=30, gt=0, le=600)
     #: Seconds for loading the model.
     start_timeout_s: float = Field(default=120, gt=0, le=1800)
-    memory_mb: int = Field(default=2048, ge=128)
+    memory_mb: int = Field(default=2048, ge=128, le=16_777_216)
+    #: CPU seconds for one frame, of all its threads together.
+    cpu_s: float | None = Field(default=None, gt=0, le=36_000)
+    #: The largest shares of rows that may fail, and that may be abstained from; `acceptance.max_unanswered` is for both together.
+    failures: Share | None = None
+    abstentions: Share | None = None
     #: The most preceding rows that a model may ask for.
     context_rows: int = Field(default=1000, ge=0, le=100_000)
 
@@ -104,8 +135,23 @@ class Agreement(Record):
     labels: LabelRule = LabelRule()
     baselines: tuple[Baseline, ...] = Field(default=(), max_length=10)
     acceptance: Acceptance
+    #: Metrics that both sides want to see; all that the task has where none is named.
+    metrics: tuple[str, ...] = ()
+    #: The rule for units compared with the baselines, where one is agreed.
+    decision: Decision | None = None
+    cost: Cost | None = None
     limits: Limits = Limits()
+    phases: Phases = Phases()
+    quotas: Quotas = Quotas()
     classification: Literal["open", "restricted", "defence"] = "open"
+    disclosure: Disclosure = Disclosure()
+    #: What the start-up is given to learn from: an extract, statistics only, or nothing.
+    training_data: Literal["extract", "statistics", "none"] = "none"
+    rights: Rights = Rights()
+    retention: Retention = Retention()
+    #: Days within which the other side has to consent, and within which either may object to a verdict.
+    respond_days: Days = 14
+    objection_days: Days = 14
 
     @model_validator(mode="before")
     @classmethod
@@ -128,6 +174,17 @@ class Agreement(Record):
             twice = sorted({name for name in names if list(names).count(name) > 1})
             if twice:
                 raise ValueError(f"{what} named twice: {', '.join(twice)}")
+        self._check_metrics()
+        if self.decision is not None:
+            self.decision.check(
+                regression=self.task is Task.REGRESSION,
+                baselines=len(self.baselines),
+                cost=self.cost is not None,
+            )
+        if self.cost is not None:
+            self.cost.check(self.classes)
+        self._check_times()
+        self._check_disclosure()
         return self
 
     def _check_classes(self) -> None:
@@ -142,16 +199,54 @@ class Agreement(Record):
         if self.labels.absent_means == "normal" and self.task is not Task.ANOMALY:
             raise ValueError("absent_means: normal is for anomaly tasks only")
 
-    def _check_acceptance(self) -> None:
-        known = METRICS[self.task]
+    def _known_metrics(self) -> dict[str, bool]:
         if self.task is Task.CLASSIFICATION and len(self.classes) == 2:
-            known = {**known, **METRICS[Task.ANOMALY]}
+            return {**METRICS[self.task], **METRICS[Task.ANOMALY]}
+        return METRICS[self.task]
+
+    def _check_acceptance(self) -> None:
+        known = self._known_metrics()
         name = self.acceptance.metric
         if name not in known:
             raise ValueError(f"metric {name!r} is not of a {self.task} task; use one of {', '.join(known)}")
         if known[name] != (self.acceptance.at_least is not None):
             wanted = "at_least" if known[name] else "at_most"
             raise ValueError(f"for {name} the threshold is given as {wanted}")
+
+    def _check_metrics(self) -> None:
+        known = self._known_metrics()
+        for index, name in enumerate(self.metrics):
+            if name not in known:
+                every = ", ".join(known)
+                raise wrong(
+                    ("metrics", index),
+                    f"{name!r} is not of a {self.task} task; use one of {every}",
+                    f"{name!r}은(는) {self.task} 과제의 지표가 아닙니다. 가능한 값: {every}.",
+                )
+
+    def _check_times(self) -> None:
+        closing, kept = self.phases.closing_days, self.retention.ledger_days
+        if closing is not None and closing < self.labels.deadline_days:
+            raise wrong(
+                ("phases", "closing_days"),
+                f"ends while labels still count ({self.labels.deadline_days:g} days); make it longer",
+                f"라벨 인정 기간({self.labels.deadline_days:g}일)보다 짧습니다. 늘리세요.",
+            )
+        if kept is not None and kept < self.objection_days:
+            raise wrong(
+                ("retention", "ledger_days"),
+                f"is shorter than the objection period ({self.objection_days:g} days), in which the scores "
+                "must be recomputable",
+                f"이의 제기 기간({self.objection_days:g}일)보다 짧습니다. 그동안 점수를 다시 계산할 수 있어야 합니다.",
+            )
+
+    def _check_disclosure(self) -> None:
+        if self.classification == "defence" and self.disclosure.observer.what:
+            raise wrong(
+                ("disclosure", "observer"),
+                "sees nothing where the classification is defence: make it `what: []`",
+                "방산 등급에서는 참관인에게 공개할 수 없습니다. `what: []`로 쓰세요.",
+            )
 
     def code(self, value: LabelValue) -> float:
         """The number that stands for a label value: the class's position, or the value itself in regression.
@@ -175,7 +270,10 @@ class Agreement(Record):
             return float(self.classes.index(str(value)))
         raise ValueError(f"{value!r} is none of the classes {', '.join(self.classes)}")
 
-    def digest(self) -> str:
-        """SHA-256 of the agreement's JSON with sorted keys and no spaces."""
-        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+    def canonical(self) -> bytes:
+        """The agreement as canonical JSON (RFC 8785): the same bytes from the same terms, whoever writes them."""
+        return rfc8785.dumps(self.to_dict())
+
+    def digest(self) -> Digest:
+        """SHA-256 of the canonical JSON, in hexadecimal: what both sides consent to."""
+        return hashlib.sha256(self.canonical()).hexdigest()
