@@ -10,7 +10,7 @@ from agents.ports import Board, Crash, Log, Sender
 from agents.runner import Arrival
 from schemas.base import Offsets
 from schemas.ledger import Source
-from schemas.pairing import Pairing, Phase
+from schemas.pairing import ACTIVE, Pairing
 from schemas.rejected import Rejected
 from streams import topics
 from streams.envelope import RawRecord
@@ -69,12 +69,12 @@ class Labels:
         """
         while True:
             pairing = await self._appeared.get()
-            if pairing.phase is Phase.CONCLUDED:
-                self._open.pop(pairing.id, None)
+            known = self._open.pop(pairing.id, None)
+            if pairing.phase not in ACTIVE:
                 continue
-            new = pairing.id not in self._open
             self._open[pairing.id] = pairing
-            if new:
+            # The trial's labels begin anew, after the rehearsal's.
+            if known is None or known.labels_from != pairing.labels_from:
                 try:
                     await self._catch_up(pairing)
                 except asyncio.CancelledError:

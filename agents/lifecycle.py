@@ -24,11 +24,15 @@ from schemas.requests import Request
 from streams import topics
 from streams.envelope import FACT, PAIRING, RawRecord, headers
 from streams.frames import first_problem
-from streams.lifecycle import Installation, fact_of, judge, offsets_needed, subject
+from streams.judgement import CLOCK, end_of, judge, offsets_needed, overdue, subject, time_up
+from streams.lifecycle import Installation
 
 log = logging.getLogger(__name__)
 
 SOURCE = "/control"
+
+#: Seconds between looks at what time has brought about.
+CLOCK_S = 0.5
 PREFIX = topics.requests("")
 
 
@@ -60,6 +64,8 @@ class Control:
         self._state = Installation()
         self._acknowledge = InOrder(window=1, crash=crash)
         self._ready = asyncio.Event()
+        #: Requests and time both make facts; one of them at a time.
+        self._turn = asyncio.Lock()
 
     async def begin(self) -> None:
         """Rebuild the state from the facts, and make sure that what follows from them is there."""
@@ -80,15 +86,27 @@ class Control:
         return [topics.requests(party) for party in parties]
 
     async def background(self) -> None:
-        """Acknowledge what is done; runs as long as the worker."""
-        await self._acknowledge.run()
+        """Acknowledge what is done and let time decide; runs as long as the worker."""
+        await asyncio.gather(self._acknowledge.run(), self._watch_the_clock())
+
+    async def _watch_the_clock(self) -> None:
+        """Deadlines pass by themselves: what time has brought about becomes a fact."""
+        while True:
+            async with self._turn:
+                for request, body in list(overdue(self._state, self._now())):
+                    await self._decide(CLOCK, request, getattr(body, "pairing", CLOCK), body)
+                for request, pairing in list(time_up(self._state, self._now())):
+                    until = await self._log.ends(topics.telemetry(pairing.plant))
+                    await self._decide(CLOCK, request, pairing.id, end_of(pairing, until))
+            await asyncio.sleep(CLOCK_S)
 
     async def process(self, arrivals: AsyncIterator[Arrival]) -> None:
         """Take requests in, one after the other: each is judged against the facts before it."""
         await self._ready.wait()
         async for arrival in arrivals:
             try:
-                await self._take(arrival.record)
+                async with self._turn:
+                    await self._take(arrival.record)
             except asyncio.CancelledError:
                 raise
             except BaseException as error:
@@ -107,7 +125,7 @@ class Control:
         if (party, request.id) in self._state.granted:
             return
         ends = {topic: await self._log.ends(topic) for topic in offsets_needed(request.command, self._state)}
-        body = judge(party, request.command, self._state, ends=ends)
+        body = judge(party, request.command, self._state, request=request.id, ends=ends)
         await self._prepare(body)
         await self._decide(party, request.id, subject(request.command), body)
 
@@ -119,15 +137,13 @@ class Control:
             await self._maker.ensure(topics.of_party(body.organisation.id))
 
     async def _decide(self, party: Ident, request: str, about: str, body: Body) -> None:
-        fact = fact_of(
-            body, number=self._state.number + 1, at=self._now(), party=party, request=request, about=about
-        )
+        number = self._state.number + 1
+        fact = Fact(number=number, at=self._now(), party=party, request=request, subject=about, body=body)
         listed = headers(FACT, source=SOURCE, ident=str(fact.number), at=fact.at)
         await put(self._sender, topics.EVENTS, about.encode(), fact.to_json(), listed)
         self._state.fold(fact)
         log.info("fact %d: %s of %s for %s", fact.number, body.kind, about, party)
-        pairing = self._state.pairings.get(getattr(body, "pairing", ""))
-        if pairing is not None:
+        for pairing in self._state.touched(body):
             await self._show(pairing)
         if isinstance(body, PlantAdmitted | OrganisationRegistered):
             self._listen(self._request_topics())

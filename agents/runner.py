@@ -111,6 +111,7 @@ class Assignment:
             startup=self.pairing.startup,
             subjects=self.deployment.subjects,
             baseline=self.deployment.candidate is None,
+            phase=self.deployment.phase,
             agreement=self.pairing.agreement,
             agreement_digest=self.pairing.agreement_digest,
             starts=self.deployment.starts,

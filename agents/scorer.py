@@ -14,12 +14,13 @@ from agents.labels import Labels
 from agents.ports import Board, Crash, Log, Sender, put
 from agents.runner import Arrival
 from models.metrics import metrics_for
+from models.rehearsal import rehearsed
 from models.verdicts import judge
 from schemas.evaluation import Evaluation, Verdict
 from schemas.ledger import Closed, Started, Tick
-from schemas.pairing import Phase
+from schemas.pairing import ENDED, Pairing, Phase
 from schemas.rejected import Rejected
-from schemas.requests import ReportConclusion, Request
+from schemas.requests import ReportConclusion, ReportRehearsal, Request
 from streams import topics
 from streams.envelope import EVALUATION, REQUEST, VERDICT, RawRecord, headers
 from streams.frames import moment
@@ -103,6 +104,7 @@ def _of_run(
             startup=started.startup,
             candidate=standing.subject,
             baseline=started.baseline,
+            phase=started.phase,
             task=started.agreement.task,
             ledger_partition=partition,
             ledger_offset=offset,
@@ -157,6 +159,12 @@ class Folded:
             self.changed.add(pairing)
         return pairing if book.closed else None
 
+    def forget(self, pairing: str) -> None:
+        """Let go of a pairing of which nothing more is folded."""
+        self.closed.add(pairing)
+        self.changed.discard(pairing)
+        self.books.pop(pairing, None)
+
     def noise(self) -> dict[str, tuple[int, int]]:
         """Duplicates and gaps seen, by deployment."""
         return {
@@ -205,6 +213,7 @@ class Scorer:
         self._assigned: frozenset[int] = frozenset()
         self._published: dict[str, float] = {}
         self._closing: set[str] = set()
+        self._rehearsed: set[str] = set()
         self._looked = 0.0
 
     async def process(self, arrivals: AsyncIterator[Arrival]) -> None:
@@ -342,13 +351,34 @@ class Scorer:
                 pairing = self._board.pairings.get(name)
                 if pairing is None or name in self._closing:
                     continue
+                if pairing.phase in ENDED:
+                    # Broken off: there will be no verdict, and nothing more is folded.
+                    folded.forget(name)
+                    continue
                 book.settle()
                 await self._tick(book)
-                if pairing.phase is Phase.CLOSING and book.ready_to_close(
-                    {one.id for one in pairing.deployments}
-                ):
-                    self._closing.add(name)
-                    await self._append(Closed(pairing=name), "closed")
+                await self._finish(pairing, book)
+
+    async def _finish(self, pairing: Pairing, book: Book) -> None:
+        """Close a trial, or report on a rehearsal, once nothing of it is open."""
+        if pairing.phase is Phase.CLOSING and book.ready_to_close({one.id for one in pairing.present()}):
+            self._closing.add(pairing.id)
+            await self._append(Closed(pairing=pairing.id), "closed")
+        if pairing.phase is Phase.REHEARSING:
+            await self._report_rehearsal(pairing, book)
+
+    async def _report_rehearsal(self, pairing: Pairing, book: Book) -> None:
+        present = pairing.present()
+        told = f"{pairing.id}.rehearsal-{pairing.rehearsals}"
+        if told in self._rehearsed or not present or not all(one.until for one in present):
+            return
+        if book.ready_to_close({one.id for one in present}):
+            self._rehearsed.add(told)
+            zero = metrics_for(pairing.agreement).zero()
+            standings = [one for each in present for one in book.runs[each.id].standings(zero)]
+            await self._ask(
+                ReportRehearsal(pairing=pairing.id, rehearsal=rehearsed(standings, pairing.agreement)), told
+            )
 
     async def _tick(self, book: Book) -> None:
         """Tell the ledger that deadlines have passed, once every label appended before stands in it."""
@@ -374,15 +404,16 @@ class Scorer:
         equal = [one.to_json() for one in running] == [one.to_json() for one in again]
         if not equal:
             log.error("pairing %s: the ledger folded again differs from the running scores", name)
-        verdicts = self._verdicts(book, again, equal=equal)
+        pairing = self._board.pairings.get(name)
+        retired = frozenset(pairing.retired) if pairing is not None else frozenset()
+        verdicts = self._verdicts(book, again, equal=equal, retired=retired)
         for evaluation in again:
             await self._send_evaluation(evaluation)
         for verdict in verdicts:
             await self._send_verdict(verdict)
-        await self._report(name, verdicts)
-        folded.closed.add(name)
-        folded.changed.discard(name)
-        del folded.books[name]
+        conclusion = ReportConclusion(pairing=name, verdicts={one.candidate: one.verdict for one in verdicts})
+        await self._ask(conclusion, f"conclusion-{name}")
+        folded.forget(name)
 
     async def _again(self, book: Book, closed: RawRecord, partition: int) -> list[Evaluation]:
         fresh = Book(pairing=book.pairing, sums_for=sums_for)
@@ -398,12 +429,14 @@ class Scorer:
             fresh, partition=partition, offset=closed.offset, at_ms=closed.timestamp_ms, final=True
         )
 
-    def _verdicts(self, book: Book, final: list[Evaluation], *, equal: bool) -> list[Verdict]:
+    def _verdicts(
+        self, book: Book, final: list[Evaluation], *, equal: bool, retired: frozenset[str]
+    ) -> list[Verdict]:
         agreement = {
             subject: run.started
             for run in book.runs.values()
             for subject in run.started.subjects
-            if not run.started.baseline
+            if not run.started.baseline and run.started.phase == "trial"
         }
         return [
             judge(
@@ -411,9 +444,10 @@ class Scorer:
                 one,
                 digest=agreement[one.candidate].agreement_digest,
                 recomputed_equal=equal,
+                retired=one.candidate in retired,
             )
             for one in final
-            if not one.baseline
+            if not one.baseline and one.phase == "trial"
         ]
 
     async def _send_verdict(self, verdict: Verdict) -> None:
@@ -421,14 +455,14 @@ class Scorer:
         listed = headers(VERDICT, source=f"/plants/{self._plant}/scorer", ident=key)
         await put(self._sender, topics.verdicts(self._plant), key.encode(), verdict.to_json(), listed)
 
-    async def _report(self, pairing: str, verdicts: Sequence[Verdict]) -> None:
+    async def _ask(self, command: ReportConclusion | ReportRehearsal, what: str) -> None:
+        """Report to control; told twice it acts once."""
         request = Request(
-            # A pairing's id fills the field by itself; cut off, two long ones would be one request.
-            id=f"c-{hashlib.sha256(pairing.encode()).hexdigest()[:32]}",
+            # Names fill the field by themselves; cut off, two long ones would be one request.
+            id=hashlib.sha256(what.encode()).hexdigest()[:32],
             at=moment(self._now_ms() * 1000),
-            command=ReportConclusion(
-                pairing=pairing, verdicts={one.candidate: one.verdict for one in verdicts}
-            ),
+            command=command,
         )
         listed = headers(REQUEST, source=f"/plants/{self._plant}/scorer", ident=request.id)
-        await put(self._sender, topics.requests(self._plant), pairing.encode(), request.to_json(), listed)
+        key = command.pairing.encode()
+        await put(self._sender, topics.requests(self._plant), key, request.to_json(), listed)

@@ -24,7 +24,8 @@ from schemas.parties import Plant
 from schemas.requests import Command, Request
 from streams import topics
 from streams.envelope import REQUEST, Headers, headers
-from streams.lifecycle import Installation, subject
+from streams.judgement import subject
+from streams.lifecycle import Installation
 
 T = TypeVar("T")
 

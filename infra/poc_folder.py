@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from infra.errors import InfraError
 from infra.poc_check import Raw, folder_problems, items
@@ -25,10 +25,12 @@ from schemas.parties import Need, Organisation, Plant, Programme
 from schemas.requests import (
     AdmitPlant,
     Command,
+    ConsentToAgreement,
     DeclareNeed,
-    OpenPairing,
     OpenProgramme,
+    ProposePairing,
     RegisterOrganisation,
+    StartTrial,
 )
 from streams.topics import OPERATOR
 
@@ -60,6 +62,13 @@ class FolderProblems(InfraError):
         return [one.text(one.message.to(lang)) for one in self.problems]
 
 
+class Signatures(Record):
+    """The people who consent to an agreement."""
+
+    manufacturer: str | None = None
+    startup: str | None = None
+
+
 class PairingEntry(Record):
     """One pairing as `pairing.yaml` has it."""
 
@@ -68,6 +77,10 @@ class PairingEntry(Record):
     startup: Ident
     #: The file of its agreement, in the same folder.
     agreement: str = AGREEMENT
+    #: Who signs for each side; without them both sides' organisations do.
+    signed: Signatures = Signatures()
+    #: Whether the trial begins with the folder, or by `fieldproof pairing start` (after a rehearsal, say).
+    start: Literal["now", "later"] = "now"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +91,8 @@ class PocPairing:
     need: str
     startup: str
     agreement: Agreement
+    signed: Signatures = Signatures()
+    start: Literal["now", "later"] = "now"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,14 +116,29 @@ class PocFolder:
         asked.append((coordinator, OpenProgramme(programme=self.programme)))
         asked.append((owner, AdmitPlant(plant=self.plant)))
         asked += [(owner, DeclareNeed(need=one)) for one in self.needs]
-        asked += [
-            (
-                coordinator,
-                OpenPairing(pairing=one.id, need=one.need, startup=one.startup, agreement=one.agreement),
-            )
-            for one in self.pairings
-        ]
+        for one in self.pairings:
+            asked += self._of(one)
         return asked
+
+    def _of(self, one: PocPairing) -> list[tuple[str, Command]]:
+        """A pairing is proposed, both sides consent to the very agreement of the folder, and the trial starts."""
+        coordinator, owner = self.programme.operators[0], self.plant.owner
+        names = {organisation.id: organisation.name for organisation in self.organisations}
+        digest = one.agreement.digest()
+
+        def consent(party: str, person: str | None) -> tuple[str, Command]:
+            signer = person or names.get(party, party)
+            return party, ConsentToAgreement(pairing=one.id, agreement_digest=digest, person=signer)
+
+        proposed = ProposePairing(pairing=one.id, need=one.need, startup=one.startup, agreement=one.agreement)
+        steps: list[tuple[str, Command]] = [
+            (coordinator, proposed),
+            consent(owner, one.signed.manufacturer),
+            consent(one.startup, one.signed.startup),
+        ]
+        if one.start == "now" and not one.agreement.phases.rehearsal_rows:
+            steps.append((owner, StartTrial(pairing=one.id)))
+        return steps
 
 
 def read_folder(path: Path) -> PocFolder:
@@ -226,7 +256,16 @@ class _Reading:
             if entry is None or agreement is None:
                 found.append(None)
                 continue
-            found.append(PocPairing(id=entry.id, need=entry.need, startup=entry.startup, agreement=agreement))
+            found.append(
+                PocPairing(
+                    id=entry.id,
+                    need=entry.need,
+                    startup=entry.startup,
+                    agreement=agreement,
+                    signed=entry.signed,
+                    start=entry.start,
+                )
+            )
         return found
 
     def agreement(self, keys: Keys) -> Agreement | None:

@@ -16,7 +16,7 @@ from infra.groups import runner_group
 from infra.log import PairingBoard
 from infra.model_registry import ModelRegistry
 from infra.worker import WorkerSpec
-from schemas.pairing import Deployment, Pairing, Phase
+from schemas.pairing import ACTIVE, Deployment, Pairing
 from schemas.parties import Plant
 from streams import topics
 
@@ -40,12 +40,12 @@ class RestartPolicy:
 
 
 def wanted(pairings: Mapping[str, Pairing]) -> dict[str, tuple[Pairing, Deployment]]:
-    """The deployments that have to run, by id: all of every pairing that is not concluded."""
+    """The deployments that have to run, by id: those of the present phase of every pairing that is not paused."""
     return {
         deployment.id: (pairing, deployment)
         for pairing in pairings.values()
-        if pairing.phase is not Phase.CONCLUDED
-        for deployment in pairing.deployments
+        if pairing.phase in ACTIVE and not pairing.paused
+        for deployment in pairing.present()
     }
 
 

@@ -24,7 +24,7 @@ from infra.settings import Settings
 from infra.submission import submit
 from schemas.evaluation import Evaluation, Verdict
 from schemas.labels import IntervalLabel, PointLabel
-from schemas.requests import Command, EndTrial, OpenPairing
+from schemas.requests import Command, EndTrial, StartTrial
 from streams.export_plan import plan
 from streams.exports import Export
 
@@ -139,12 +139,12 @@ def _work(
 ) -> Scoreboard:
     with Client.connect(settings) as client:
         commands = recorded.folder.commands()
-        _ask(client, [one for one in commands if not isinstance(one[1], OpenPairing)], listener)
+        _ask(client, [one for one in commands if not isinstance(one[1], StartTrial)], listener)
         plant = recorded.folder.plant.id
         if recorded.history:
             listener.say("the plant's history passes before the trial begins")
             replay(plan(recorded.history, watermarks=False), bootstrap=client.bootstrap, plant=plant)
-        _ask(client, [one for one in commands if isinstance(one[1], OpenPairing)], listener)
+        _ask(client, [one for one in commands if isinstance(one[1], StartTrial)], listener)
         for entry in entries:
             submitted = submit(client, entry.pairing, str(entry.path), name=entry.name)
             if submitted.answer.refused is not None:

@@ -13,7 +13,9 @@ def rule_in_words(rule: Acceptance) -> str:
     return f"{rule.metric} {bound} over at least {rule.min_rows} scored rows"
 
 
-def judge(rule: Acceptance, evaluation: Evaluation, *, digest: Digest, recomputed_equal: bool) -> Verdict:
+def judge(
+    rule: Acceptance, evaluation: Evaluation, *, digest: Digest, recomputed_equal: bool, retired: bool = False
+) -> Verdict:
     """Accepted where the threshold is met, rejected where it is not, inconclusive where too little was scored.
 
     Rows that the candidate did not answer cannot help it: more of them than the agreement allows and it is rejected.
@@ -22,6 +24,8 @@ def judge(rule: Acceptance, evaluation: Evaluation, *, digest: Digest, recompute
     assert threshold is not None, "the agreement has exactly one threshold"
     value = evaluation.metrics.get(rule.metric)
     outcome, reason = _decide(rule, evaluation, value, threshold)
+    if retired:
+        outcome, reason = Outcome.INCONCLUSIVE, "its start-up retired it before the trial ended"
     return Verdict(
         pairing=evaluation.pairing,
         plant=evaluation.plant,

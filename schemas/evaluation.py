@@ -54,6 +54,8 @@ class Evaluation(Record):
     #: The candidate, or the baseline.
     candidate: str
     baseline: bool
+    #: A rehearsal's evaluations are for looking at; none of them counts in a verdict.
+    phase: Literal["rehearsal", "trial"] = "trial"
     task: Task
     #: Where the ledger stood, and the hash chain of the entries counted so far.
     ledger_partition: int

@@ -9,7 +9,7 @@ from pydantic import Field
 from schemas.agreement import Agreement
 from schemas.base import Digest, Ident, Moment, Offsets, Record
 from schemas.evaluation import Outcome
-from schemas.pairing import Deployment
+from schemas.pairing import Candidate, Phase, Rehearsal
 from schemas.parties import Need, Organisation, Plant, Programme
 
 
@@ -33,23 +33,80 @@ class NeedDeclared(Record):
     need: Need
 
 
-class PairingOpened(Record):
-    """A pairing runs: its baselines, and every candidate that comes, from these offsets on."""
+class PairingProposed(Record):
+    """A pairing lies on the table, with its agreement."""
 
-    kind: Literal["pairing_opened"] = "pairing_opened"
+    kind: Literal["pairing_proposed"] = "pairing_proposed"
     pairing: Ident
     need: Ident
     startup: Ident
     agreement: Agreement
     agreement_digest: Digest
+
+
+class AgreementAmended(Record):
+    """Another agreement lies on the table; earlier consents are to another hash."""
+
+    kind: Literal["agreement_amended"] = "agreement_amended"
+    pairing: Ident
+    agreement: Agreement
+    agreement_digest: Digest
+    reason: str
+
+
+class ConsentGiven(Record):
+    """One side has consented to the agreement of that hash; with both it is agreed."""
+
+    kind: Literal["consent_given"] = "consent_given"
+    pairing: Ident
+    agreement_digest: Digest
+    person: str
+
+
+class RehearsalStarted(Record):
+    kind: Literal["rehearsal_started"] = "rehearsal_started"
+    pairing: Ident
     telemetry_from: Offsets
     labels_from: Offsets
 
 
-class CandidateDeployed(Record):
-    kind: Literal["candidate_deployed"] = "candidate_deployed"
+class RehearsalEnded(Record):
+    kind: Literal["rehearsal_ended"] = "rehearsal_ended"
     pairing: Ident
-    deployment: Deployment
+    until: Offsets
+
+
+class RehearsalReported(Record):
+    """What the rehearsal showed; the trial may start where it passed."""
+
+    kind: Literal["rehearsal_reported"] = "rehearsal_reported"
+    pairing: Ident
+    rehearsal: Rehearsal
+
+
+class TrialStarted(Record):
+    """The trial runs: its baselines, and every candidate that comes, from these offsets on."""
+
+    kind: Literal["trial_started"] = "trial_started"
+    pairing: Ident
+    telemetry_from: Offsets
+    labels_from: Offsets
+
+
+class CandidateSubmitted(Record):
+    """A candidate is frozen; where a rehearsal or trial runs, it runs from its first frame on."""
+
+    kind: Literal["candidate_submitted"] = "candidate_submitted"
+    pairing: Ident
+    candidate: Candidate
+
+
+class CandidateRetired(Record):
+    kind: Literal["candidate_retired"] = "candidate_retired"
+    pairing: Ident
+    candidate: Ident
+    until: Offsets
+    reason: str
 
 
 class TrialEnded(Record):
@@ -60,9 +117,87 @@ class TrialEnded(Record):
 
 
 class PairingConcluded(Record):
+    """The ledger is closed and the verdicts have fallen."""
+
     kind: Literal["pairing_concluded"] = "pairing_concluded"
     pairing: Ident
     verdicts: dict[str, Outcome]
+
+
+class ObjectionPeriodOpened(Record):
+    """Both sides may object until then."""
+
+    kind: Literal["objection_period_opened"] = "objection_period_opened"
+    pairing: Ident
+    until: Moment
+
+
+class ObjectionRaised(Record):
+    kind: Literal["objection_raised"] = "objection_raised"
+    pairing: Ident
+    objection: str
+    person: str
+    reason: str
+
+
+class ObjectionResolved(Record):
+    kind: Literal["objection_resolved"] = "objection_resolved"
+    pairing: Ident
+    objection: str
+    resolution: Literal["upheld", "dismissed"]
+    reason: str
+
+
+class PairingSettled(Record):
+    """The objection period is over and no objection is open."""
+
+    kind: Literal["pairing_settled"] = "pairing_settled"
+    pairing: Ident
+
+
+class FollowUpRecorded(Record):
+    kind: Literal["follow_up_recorded"] = "follow_up_recorded"
+    pairing: Ident
+    outcome: Literal["contract", "regional_settlement", "investment", "another_trial", "none"]
+    note: str
+
+
+class PairingStopped(Record):
+    """Broken off by the plant or a coordinator; what ran ends at these offsets, and there is no verdict."""
+
+    kind: Literal["pairing_stopped"] = "pairing_stopped"
+    pairing: Ident
+    until: Offsets
+    reason: str
+
+
+class PairingWithdrawn(Record):
+    """Left by the start-up; what ran ends at these offsets, and there is no verdict."""
+
+    kind: Literal["pairing_withdrawn"] = "pairing_withdrawn"
+    pairing: Ident
+    until: Offsets
+    reason: str
+
+
+class PairingExpired(Record):
+    """Whoever had to act did not act in time."""
+
+    kind: Literal["pairing_expired"] = "pairing_expired"
+    pairing: Ident
+    phase: Phase
+    waited_for: tuple[Ident, ...]
+
+
+class PlantPaused(Record):
+    kind: Literal["plant_paused"] = "plant_paused"
+    plant: Ident
+    reason: str
+
+
+class PlantResumed(Record):
+    kind: Literal["plant_resumed"] = "plant_resumed"
+    plant: Ident
 
 
 class RequestRefused(Record):
@@ -78,10 +213,27 @@ Body = Annotated[
     | ProgrammeOpened
     | PlantAdmitted
     | NeedDeclared
-    | PairingOpened
-    | CandidateDeployed
+    | PairingProposed
+    | AgreementAmended
+    | ConsentGiven
+    | RehearsalStarted
+    | RehearsalEnded
+    | RehearsalReported
+    | TrialStarted
+    | CandidateSubmitted
+    | CandidateRetired
     | TrialEnded
     | PairingConcluded
+    | ObjectionPeriodOpened
+    | ObjectionRaised
+    | ObjectionResolved
+    | PairingSettled
+    | FollowUpRecorded
+    | PairingStopped
+    | PairingWithdrawn
+    | PairingExpired
+    | PlantPaused
+    | PlantResumed
     | RequestRefused,
     Field(discriminator="kind"),
 ]
@@ -92,7 +244,7 @@ class Fact(Record):
 
     number: int = Field(ge=1)
     at: Moment
-    #: The party whose request it answers, and that request's id.
+    #: The party whose request it answers, and that request's id; `clock` where time alone made it.
     party: Ident
     request: str
     #: The organisation, programme, plant, need or pairing that it is about.

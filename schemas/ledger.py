@@ -24,6 +24,7 @@ class Started(Record):
     startup: Ident
     subjects: tuple[str, ...]
     baseline: bool
+    phase: Literal["rehearsal", "trial"] = "trial"
     agreement: Agreement
     agreement_digest: Digest
     starts: Offsets

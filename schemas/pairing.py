@@ -1,22 +1,44 @@
-"""A pairing (매칭) as it stands now: its agreement, its candidates, and what runs from where."""
+"""A pairing (매칭) as it stands now: who agreed to what, its candidates, what runs from where, and who must act next."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import Field
 
 from schemas.agreement import Agreement
 from schemas.base import Digest, Ident, Moment, Offsets, Record
+from schemas.evaluation import Outcome
 
 
 class Phase(StrEnum):
     """Where a pairing stands."""
 
+    #: An agreement lies on the table; the manufacturer or the start-up has not consented to it yet.
+    PROPOSED = "proposed"
+    AGREED = "agreed"
+    REHEARSING = "rehearsing"
     RUNNING = "running"
     #: Telemetry has ended; labels are still due.
     CLOSING = "closing"
+    #: The verdicts have fallen.
     CONCLUDED = "concluded"
+    OBJECTION_PERIOD = "objection_period"
+    SETTLED = "settled"
+    FOLLOWED_UP = "followed_up"
+    STOPPED = "stopped"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+
+
+#: Phases in which candidates run, or have still to work off what is due.
+ACTIVE = frozenset({Phase.REHEARSING, Phase.RUNNING, Phase.CLOSING})
+
+#: Phases that nothing leaves.
+ENDED = frozenset({Phase.FOLLOWED_UP, Phase.STOPPED, Phase.WITHDRAWN, Phase.EXPIRED})
+
+DeploymentPhase = Literal["rehearsal", "trial"]
 
 
 class Candidate(Record):
@@ -39,15 +61,49 @@ class Candidate(Record):
 
 
 class Deployment(Record):
-    """A candidate running in a pairing (배치), from and until given telemetry offsets."""
+    """A candidate running in one phase of a pairing (배치), from and until given telemetry offsets."""
 
     id: str
+    phase: DeploymentPhase = "trial"
     #: What it gives evaluations for: the candidate, or the baselines by name.
     subjects: tuple[str, ...] = Field(min_length=1)
     candidate: Candidate | None = None
     starts: Offsets
     #: Fixed when it ends: the first offsets that are no longer due.
     until: Offsets | None = None
+
+
+class Consent(Record):
+    """Who of one side consented to which agreement, and when."""
+
+    party: Ident
+    person: str = Field(min_length=1, max_length=200)
+    at: Moment
+    agreement_digest: Digest
+
+
+class Rehearsal(Record):
+    """What a rehearsal showed; none of it counts in the verdict."""
+
+    passed: bool
+    rows: int
+    #: Shares of the rows: labelled, and answered by the weakest candidate.
+    labelled: float
+    answered: float
+    #: What both sides have to look at, in words.
+    remarks: tuple[str, ...] = ()
+
+
+class Objection(Record):
+    """What one side says against the verdict, and what became of it."""
+
+    id: str
+    party: Ident
+    person: str
+    reason: str
+    at: Moment
+    resolution: Literal["upheld", "dismissed"] | None = None
+    resolution_reason: str | None = None
 
 
 class Pairing(Record):
@@ -59,15 +115,32 @@ class Pairing(Record):
     plant: Ident
     manufacturer: Ident
     startup: Ident
+    coordinators: tuple[Ident, ...]
     agreement: Agreement
     agreement_digest: Digest
+    #: Counts the agreements that lay on the table; consent is to one of them.
+    revision: int = 1
+    consents: tuple[Consent, ...] = ()
     phase: Phase
     since: Moment
-    #: Where its telemetry begins: every deployment starts here, so that all are judged on the same rows.
-    telemetry_from: Offsets
+    #: Why it stands where it stands, in words.
+    why: str
+    #: When this phase ends by itself, if it does.
+    due: Moment | None = None
+    #: True while the plant has paused its telemetry.
+    paused: bool = False
+    candidates: tuple[Candidate, ...] = ()
+    retired: tuple[Ident, ...] = ()
+    #: Where the telemetry of the present phase begins: every deployment starts here, so that all are judged on the same rows.
+    telemetry_from: Offsets = {}
     #: Where its labels begin: labels sent earlier are not its own.
-    labels_from: Offsets
+    labels_from: Offsets = {}
     deployments: tuple[Deployment, ...] = ()
+    #: How often it was rehearsed, and what the last time showed.
+    rehearsals: int = 0
+    rehearsal: Rehearsal | None = None
+    verdicts: dict[str, Outcome] = {}
+    objections: tuple[Objection, ...] = ()
     simulated: bool = False
     #: Number of the last fact that changed it.
     fact: int
@@ -76,11 +149,31 @@ class Pairing(Record):
         """The deployment of that id, if it has one."""
         return next((one for one in self.deployments if one.id == ident), None)
 
+    def candidate(self, ident: str) -> Candidate | None:
+        """The candidate of that id, if it has one."""
+        return next((one for one in self.candidates if one.id == ident), None)
 
-def deployment_id(pairing: str, name: str) -> str:
-    """The readable id of a deployment: `pump-2026-01/t2q-v1`."""
-    return f"{pairing}/{name}"
+    def consented(self, party: str) -> bool:
+        """Whether that side has consented to the agreement that lies on the table."""
+        return any(
+            one.party == party and one.agreement_digest == self.agreement_digest for one in self.consents
+        )
+
+    def present(self) -> tuple[Deployment, ...]:
+        """The deployments of the rehearsal or trial that it is in."""
+        if self.phase is Phase.REHEARSING:
+            return tuple(one for one in self.deployments if one.id.endswith(f".rehearsal-{self.rehearsals}"))
+        return self.of_phase("trial")
+
+    def of_phase(self, phase: DeploymentPhase) -> tuple[Deployment, ...]:
+        """The deployments of one phase."""
+        return tuple(one for one in self.deployments if one.phase == phase)
 
 
 #: Name of the deployment that runs a pairing's baselines together.
 BASELINES = "baselines"
+
+
+def deployment_id(pairing: str, name: str, rehearsal: int = 0) -> str:
+    """The readable id of a deployment: `pump-2026-01/t2q-v1`, and with `.rehearsal-2` behind it in the second one."""
+    return f"{pairing}/{name}{f'.rehearsal-{rehearsal}' if rehearsal else ''}"

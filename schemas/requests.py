@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from schemas.agreement import Agreement
-from schemas.base import Ident, Moment, Record
+from schemas.base import Digest, Ident, Moment, Record
 from schemas.evaluation import Outcome
-from schemas.pairing import Candidate
+from schemas.pairing import Candidate, Rehearsal
 from schemas.parties import Need, Organisation, Plant, Programme
 
 
@@ -41,22 +41,75 @@ class DeclareNeed(Record):
     need: Need
 
 
-class OpenPairing(Record):
-    """Opens a pairing under an agreement. Asked by a coordinator that operates the need's programme."""
+Person = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
 
-    kind: Literal["open_pairing"] = "open_pairing"
+
+class ProposePairing(Record):
+    """Puts a pairing with its agreement on the table. Asked by a coordinator that operates the need's programme."""
+
+    kind: Literal["propose_pairing"] = "propose_pairing"
     pairing: Ident
     need: Ident
     startup: Ident
     agreement: Agreement
 
 
+class AmendAgreement(Record):
+    """Puts another agreement on the table; both sides have to consent anew. Asked by a coordinator or either side, before the trial."""
+
+    kind: Literal["amend_agreement"] = "amend_agreement"
+    pairing: Ident
+    agreement: Agreement
+    reason: Reason
+
+
+class ConsentToAgreement(Record):
+    """Consents to the agreement of that hash. Asked by the manufacturer and by the start-up."""
+
+    kind: Literal["consent_to_agreement"] = "consent_to_agreement"
+    pairing: Ident
+    agreement_digest: Digest
+    #: Who signs.
+    person: Person
+
+
+class StartRehearsal(Record):
+    """Begins the rehearsal: frames from now on are answered and scored, and do not count. Asked by the manufacturer or a coordinator."""
+
+    kind: Literal["start_rehearsal"] = "start_rehearsal"
+    pairing: Ident
+
+
+class EndRehearsal(Record):
+    """Ends the rehearsal; what was sent until now is looked at. Asked by the manufacturer or a coordinator."""
+
+    kind: Literal["end_rehearsal"] = "end_rehearsal"
+    pairing: Ident
+
+
+class StartTrial(Record):
+    """Begins the trial: frames from now on are due. Asked by the manufacturer or a coordinator."""
+
+    kind: Literal["start_trial"] = "start_trial"
+    pairing: Ident
+
+
 class SubmitCandidate(Record):
-    """Submits a candidate, which runs from the pairing's first frame on. Asked by the pairing's start-up."""
+    """Submits a candidate. In a trial it runs from the trial's first frame on. Asked by the pairing's start-up."""
 
     kind: Literal["submit_candidate"] = "submit_candidate"
     pairing: Ident
     candidate: Candidate
+
+
+class RetireCandidate(Record):
+    """Takes a candidate out: what it answered until now stays counted. Asked by the pairing's start-up."""
+
+    kind: Literal["retire_candidate"] = "retire_candidate"
+    pairing: Ident
+    candidate: Ident
+    reason: Reason
 
 
 class EndTrial(Record):
@@ -64,7 +117,74 @@ class EndTrial(Record):
 
     kind: Literal["end_trial"] = "end_trial"
     pairing: Ident
-    reason: str = "the planned trial is over"
+    reason: Reason = "the planned trial is over"
+
+
+class StopPairing(Record):
+    """Breaks a pairing off: there will be no verdict. Asked by its manufacturer or a coordinator."""
+
+    kind: Literal["stop_pairing"] = "stop_pairing"
+    pairing: Ident
+    reason: Reason
+
+
+class WithdrawPairing(Record):
+    """Leaves a pairing: there will be no verdict. Asked by its start-up."""
+
+    kind: Literal["withdraw_pairing"] = "withdraw_pairing"
+    pairing: Ident
+    reason: Reason
+
+
+class ObjectToVerdict(Record):
+    """Objects to the verdict within the objection period. Asked by the manufacturer or the start-up."""
+
+    kind: Literal["object_to_verdict"] = "object_to_verdict"
+    pairing: Ident
+    person: Person
+    reason: Reason
+
+
+class ResolveObjection(Record):
+    """Decides on an objection. Asked by a coordinator."""
+
+    kind: Literal["resolve_objection"] = "resolve_objection"
+    pairing: Ident
+    objection: str
+    resolution: Literal["upheld", "dismissed"]
+    reason: Reason
+
+
+class RecordFollowUp(Record):
+    """Records what came of a settled pairing. Asked by a coordinator."""
+
+    kind: Literal["record_follow_up"] = "record_follow_up"
+    pairing: Ident
+    outcome: Literal["contract", "regional_settlement", "investment", "another_trial", "none"]
+    note: str = ""
+
+
+class PausePlant(Record):
+    """Pauses a plant's telemetry: no candidate is given a frame until it is resumed. Asked by the plant's owner."""
+
+    kind: Literal["pause_plant"] = "pause_plant"
+    plant: Ident
+    reason: Reason
+
+
+class ResumePlant(Record):
+    """Goes on where the plant was paused. Asked by the plant's owner."""
+
+    kind: Literal["resume_plant"] = "resume_plant"
+    plant: Ident
+
+
+class ReportRehearsal(Record):
+    """Tells what a rehearsal showed. Asked by the plant's scorer."""
+
+    kind: Literal["report_rehearsal"] = "report_rehearsal"
+    pairing: Ident
+    rehearsal: Rehearsal
 
 
 class ReportConclusion(Record):
@@ -80,9 +200,23 @@ Command = Annotated[
     | OpenProgramme
     | AdmitPlant
     | DeclareNeed
-    | OpenPairing
+    | ProposePairing
+    | AmendAgreement
+    | ConsentToAgreement
+    | StartRehearsal
+    | EndRehearsal
+    | StartTrial
     | SubmitCandidate
+    | RetireCandidate
     | EndTrial
+    | StopPairing
+    | WithdrawPairing
+    | ObjectToVerdict
+    | ResolveObjection
+    | RecordFollowUp
+    | PausePlant
+    | ResumePlant
+    | ReportRehearsal
     | ReportConclusion,
     Field(discriminator="kind"),
 ]

@@ -1,48 +1,56 @@
-"""The life of organisations, plants and pairings: requests are judged against the facts so far, and facts are folded.
+"""The fold of the facts: organisations, plants and pairings as they stand now.
 
-`judge` decides and changes nothing; `Installation.fold` takes a decided fact in. Control does both, everyone else only folds.
+Everyone folds the same facts to the same state; only control decides what becomes one (`streams.judgement`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from datetime import datetime, timedelta
 
 from schemas.base import Ident, Moment, Offsets
 from schemas.events import (
+    AgreementAmended,
     Body,
-    CandidateDeployed,
+    CandidateRetired,
+    CandidateSubmitted,
+    ConsentGiven,
     Fact,
+    FollowUpRecorded,
     NeedDeclared,
+    ObjectionPeriodOpened,
+    ObjectionRaised,
+    ObjectionResolved,
     OrganisationRegistered,
     PairingConcluded,
-    PairingOpened,
+    PairingExpired,
+    PairingProposed,
+    PairingSettled,
+    PairingStopped,
+    PairingWithdrawn,
     PlantAdmitted,
+    PlantPaused,
+    PlantResumed,
     ProgrammeOpened,
+    RehearsalEnded,
+    RehearsalReported,
+    RehearsalStarted,
     RequestRefused,
     TrialEnded,
+    TrialStarted,
 )
-from schemas.pairing import BASELINES, Deployment, Pairing, Phase, deployment_id
-from schemas.parties import Need, Organisation, Plant, Programme, Role
-from schemas.requests import (
-    AdmitPlant,
-    Command,
-    DeclareNeed,
-    EndTrial,
-    OpenPairing,
-    OpenProgramme,
-    RegisterOrganisation,
-    ReportConclusion,
-    SubmitCandidate,
+from schemas.pairing import (
+    BASELINES,
+    Candidate,
+    Consent,
+    Deployment,
+    DeploymentPhase,
+    Objection,
+    Pairing,
+    Phase,
+    deployment_id,
 )
-from streams import topics
-
-T = TypeVar("T")
-
-
-class Refusal(Exception):
-    """A request that may not be granted; its text says why and what to do."""
+from schemas.parties import Need, Organisation, Plant, Programme
 
 
 @dataclass(kw_only=True)
@@ -54,6 +62,8 @@ class Installation:
     plants: dict[Ident, Plant] = field(default_factory=dict)
     needs: dict[Ident, Need] = field(default_factory=dict)
     pairings: dict[Ident, Pairing] = field(default_factory=dict)
+    #: Plants whose telemetry is paused.
+    paused: set[Ident] = field(default_factory=set)
     #: The number of the last fact.
     number: int = 0
     #: Requests that were granted, by party and id.
@@ -69,6 +79,13 @@ class Installation:
         self._apply(fact)
         return True
 
+    def touched(self, body: Body) -> list[Pairing]:
+        """The pairings that a fact has changed, as they stand now."""
+        if isinstance(body, PlantPaused | PlantResumed):
+            return [one for one in self.pairings.values() if one.plant == body.plant]
+        found = self.pairings.get(getattr(body, "pairing", ""))
+        return [found] if found is not None else []
+
     def _apply(self, fact: Fact) -> None:
         match fact.body:
             case OrganisationRegistered(organisation=organisation):
@@ -79,233 +96,195 @@ class Installation:
                 self.plants[plant.id] = plant
             case NeedDeclared(need=need):
                 self.needs[need.id] = need
-            case PairingOpened() as opened:
-                self.pairings[opened.pairing] = self._opened(opened, fact)
-            case CandidateDeployed(pairing=ident, deployment=deployment):
-                deployments = (*self.pairings[ident].deployments, deployment)
-                self._change(ident, fact, deployments=deployments)
-            case TrialEnded(pairing=ident, until=until):
-                ended = tuple(
-                    one.model_copy(update={"until": until}) for one in self.pairings[ident].deployments
-                )
-                self._change(ident, fact, deployments=ended, phase=Phase.CLOSING, since=fact.at)
-            case PairingConcluded(pairing=ident):
-                self._change(ident, fact, phase=Phase.CONCLUDED, since=fact.at)
+            case PlantPaused(plant=plant_id) | PlantResumed(plant=plant_id):
+                self._pause(plant_id, fact)
+            case PairingProposed() as proposed:
+                self.pairings[proposed.pairing] = self._proposed(proposed, fact)
             case RequestRefused():
                 pass
+            case body:
+                self.pairings[body.pairing] = changed(self.pairings[body.pairing], fact)
 
-    def _change(self, ident: Ident, fact: Fact, **update: object) -> None:
-        self.pairings[ident] = self.pairings[ident].model_copy(update={**update, "fact": fact.number})
+    def _pause(self, plant: Ident, fact: Fact) -> None:
+        paused = isinstance(fact.body, PlantPaused)
+        (self.paused.add if paused else self.paused.discard)(plant)
+        for ident, pairing in self.pairings.items():
+            if pairing.plant == plant:
+                self.pairings[ident] = pairing.model_copy(update={"paused": paused, "fact": fact.number})
 
-    def _opened(self, opened: PairingOpened, fact: Fact) -> Pairing:
-        need = self.needs[opened.need]
+    def _proposed(self, proposed: PairingProposed, fact: Fact) -> Pairing:
+        need = self.needs[proposed.need]
         plant = self.plants[need.plant]
-        names = tuple(baseline.name for baseline in opened.agreement.baselines)
-        baselines = Deployment(
-            id=deployment_id(opened.pairing, BASELINES),
-            subjects=names or (BASELINES,),
-            starts=opened.telemetry_from,
-        )
         return Pairing(
-            id=opened.pairing,
+            id=proposed.pairing,
             programme=need.programme,
             need=need.id,
             plant=plant.id,
             manufacturer=plant.owner,
-            startup=opened.startup,
-            agreement=opened.agreement,
-            agreement_digest=opened.agreement_digest,
-            phase=Phase.RUNNING,
+            startup=proposed.startup,
+            coordinators=self.programmes[need.programme].operators,
+            agreement=proposed.agreement,
+            agreement_digest=proposed.agreement_digest,
+            phase=Phase.PROPOSED,
             since=fact.at,
-            telemetry_from=opened.telemetry_from,
-            labels_from=opened.labels_from,
-            deployments=(baselines,) if names else (),
+            why="proposed",
+            due=later(fact.at, proposed.agreement.respond_days),
+            paused=plant.id in self.paused,
             simulated=plant.simulated,
             fact=fact.number,
         )
 
 
-def offsets_needed(command: Command, state: Installation) -> tuple[str, ...]:
-    """The topics whose end offsets the judgement of this command has to know."""
-    if isinstance(command, OpenPairing) and command.need in state.needs:
-        plant = state.needs[command.need].plant
-        return topics.telemetry(plant), topics.labels(plant)
-    if isinstance(command, EndTrial) and command.pairing in state.pairings:
-        return (topics.telemetry(state.pairings[command.pairing].plant),)
-    return ()
+def later(at: Moment, days: float) -> datetime:
+    """So many days after a moment."""
+    return at + timedelta(days=days)
 
 
-def subject(command: Command) -> str:
-    """The id of what a command is about."""
-    match command:
-        case RegisterOrganisation(organisation=organisation):
-            return organisation.id
-        case OpenProgramme(programme=programme):
-            return programme.id
-        case AdmitPlant(plant=plant):
-            return plant.id
-        case DeclareNeed(need=need):
-            return need.id
+def changed(pairing: Pairing, fact: Fact) -> Pairing:
+    """The pairing after a fact about it."""
+    return pairing.model_copy(update={**_update(pairing, fact), "fact": fact.number})
+
+
+def _update(pairing: Pairing, fact: Fact) -> dict[str, object]:
+    match fact.body:
+        case AgreementAmended() as body:
+            return {
+                "agreement": body.agreement,
+                "agreement_digest": body.agreement_digest,
+                "revision": pairing.revision + 1,
+                "rehearsal": None,
+                **_enter(Phase.PROPOSED, fact, body.reason, days=body.agreement.respond_days),
+            }
+        case ConsentGiven() as body:
+            return _consent(pairing, body, fact)
+        case RehearsalStarted(telemetry_from=telemetry, labels_from=labels):
+            count = pairing.rehearsals + 1
+            started = pairing.model_copy(
+                update={"telemetry_from": telemetry, "labels_from": labels, "rehearsals": count}
+            )
+            return {
+                "rehearsals": count,
+                **_deploy(started, "rehearsal"),
+                **_enter(Phase.REHEARSING, fact, "the rehearsal runs"),
+            }
+        case RehearsalEnded(until=until):
+            return {"deployments": _until(pairing, until), "why": "the rehearsal is being looked at"}
+        case RehearsalReported(rehearsal=rehearsal):
+            why = "the rehearsal passed" if rehearsal.passed else "the rehearsal did not pass"
+            return {
+                "rehearsal": rehearsal,
+                **_enter(Phase.AGREED, fact, why, days=pairing.agreement.respond_days),
+            }
+        case TrialStarted(telemetry_from=telemetry, labels_from=labels):
+            started = pairing.model_copy(update={"telemetry_from": telemetry, "labels_from": labels})
+            return {**_deploy(started, "trial"), **_enter(Phase.RUNNING, fact, "the trial runs")}
+        case CandidateSubmitted(candidate=candidate):
+            return _submitted(pairing, candidate)
+        case CandidateRetired(candidate=ident, until=until):
+            retired = (*pairing.retired, ident)
+            return {"retired": retired, "deployments": _until(pairing, until, only=ident)}
         case _:
-            return command.pairing
+            return _ending(pairing, fact)
 
 
-def judge(party: Ident, command: Command, state: Installation, *, ends: Mapping[str, Offsets]) -> Body:
-    """The fact that a request becomes: what it asks for, or its refusal with a reason.
-
-    Args:
-        party: who asks, by the topic that the request came in on.
-        command: what is asked for.
-        state: the facts so far.
-        ends: end offsets of the topics that `offsets_needed` names.
-    """
-    try:
-        return _grant(party, command, state, ends)
-    except Refusal as refusal:
-        return RequestRefused(command=command.kind, reason=str(refusal))
-
-
-def _grant(party: Ident, command: Command, state: Installation, ends: Mapping[str, Offsets]) -> Body:
-    match command:
-        case RegisterOrganisation(organisation=organisation):
-            _require(
-                party == topics.OPERATOR, "only the operator of the installation registers organisations"
+def _ending(pairing: Pairing, fact: Fact) -> dict[str, object]:
+    match fact.body:
+        case TrialEnded(until=until, reason=reason):
+            return {"deployments": _until(pairing, until), **_enter(Phase.CLOSING, fact, reason)}
+        case PairingConcluded(verdicts=verdicts):
+            return {"verdicts": verdicts, **_enter(Phase.CONCLUDED, fact, "the verdicts have fallen")}
+        case ObjectionPeriodOpened(until=until):
+            return {**_enter(Phase.OBJECTION_PERIOD, fact, "both sides may object"), "due": until}
+        case ObjectionRaised() as body:
+            objection = Objection(
+                id=body.objection, party=fact.party, person=body.person, reason=body.reason, at=fact.at
             )
-            _new_or_same("organisation", organisation.id, organisation, state.organisations)
-            taken = organisation.id in state.plants or organisation.id == topics.OPERATOR
-            _require(not taken, f"the id {organisation.id!r} is taken; choose another")
-            return OrganisationRegistered(organisation=organisation)
-        case OpenProgramme(programme=programme):
-            return _open_programme(party, programme, state)
-        case AdmitPlant(plant=plant):
-            return _admit(party, plant, state)
-        case DeclareNeed(need=need):
-            plant = _known("plant", need.plant, state.plants)
-            _require(plant.owner == party, f"only {plant.owner} declares needs of {plant.id}")
-            _known("programme", need.programme, state.programmes)
-            _new_or_same("need", need.id, need, state.needs)
-            return NeedDeclared(need=need)
-        case OpenPairing():
-            return _open_pairing(party, command, state, ends)
-        case SubmitCandidate():
-            return _submit(party, command, state)
-        case EndTrial(pairing=ident, reason=reason):
-            pairing = _known("pairing", ident, state.pairings)
-            operators = state.programmes[pairing.programme].operators
-            _require(
-                party == pairing.manufacturer or party in operators,
-                f"the trial is ended by {pairing.manufacturer} or by a coordinator: {', '.join(operators)}",
-            )
-            _require(pairing.phase is Phase.RUNNING, f"{ident} is not running; it is {pairing.phase}")
-            return TrialEnded(pairing=ident, until=ends[topics.telemetry(pairing.plant)], reason=reason)
-        case ReportConclusion(pairing=ident, verdicts=verdicts):
-            pairing = _known("pairing", ident, state.pairings)
-            _require(party == pairing.plant, f"only the workers of {pairing.plant} report on {ident}")
-            _require(pairing.phase is Phase.CLOSING, f"{ident} is not closing; it is {pairing.phase}")
-            return PairingConcluded(pairing=ident, verdicts=verdicts)
+            return {"objections": (*pairing.objections, objection), "why": "an objection is open"}
+        case ObjectionResolved() as body:
+            return {
+                "objections": _resolved(pairing.objections, body),
+                "why": f"an objection was {body.resolution}",
+            }
+        case PairingSettled():
+            return _enter(Phase.SETTLED, fact, "the objection period is over")
+        case FollowUpRecorded(outcome=outcome, note=note):
+            return _enter(Phase.FOLLOWED_UP, fact, f"{outcome}: {note}" if note else outcome)
+        case PairingStopped(until=until, reason=reason):
+            return {"deployments": _until(pairing, until), **_enter(Phase.STOPPED, fact, reason)}
+        case PairingWithdrawn(until=until, reason=reason):
+            return {"deployments": _until(pairing, until), **_enter(Phase.WITHDRAWN, fact, reason)}
+        case PairingExpired(waited_for=waited_for):
+            return _enter(Phase.EXPIRED, fact, f"{', '.join(waited_for)} did not act in time")
+        case body:
+            raise AssertionError(f"{body.kind} is not about a pairing")
 
 
-def _require(holds: bool, reason: str) -> None:
-    if not holds:
-        raise Refusal(reason)
+def _enter(phase: Phase, fact: Fact, why: str, *, days: float | None = None) -> dict[str, object]:
+    due = later(fact.at, days) if days is not None else None
+    return {"phase": phase, "since": fact.at, "why": why, "due": due}
 
 
-def _known(what: str, ident: Ident, known: Mapping[Ident, T]) -> T:
-    if ident not in known:
-        there = ", ".join(sorted(known)) or "none yet"
-        raise Refusal(f"there is no {what} {ident!r}; known: {there}")
-    return known[ident]
-
-
-def _new_or_same(what: str, ident: Ident, record: object, known: Mapping[Ident, object]) -> None:
-    there = known.get(ident)
-    if there is not None and there != record:
-        raise Refusal(
-            f"the {what} {ident!r} exists with other content; choose a new id, or restore the old content"
-        )
-
-
-def _with_role(ident: Ident, role: Role, state: Installation) -> Organisation:
-    organisation = _known("organisation", ident, state.organisations)
-    _require(role in organisation.roles, f"{ident} is no {role}; give it that role in organisations.yaml")
-    return organisation
-
-
-def _open_programme(party: Ident, programme: Programme, state: Installation) -> ProgrammeOpened:
-    for operator in programme.operators:
-        _with_role(operator, Role.COORDINATOR, state)
-    _require(party in programme.operators, f"{programme.id} is opened by one of its operators")
-    _new_or_same("programme", programme.id, programme, state.programmes)
-    return ProgrammeOpened(programme=programme)
-
-
-def _admit(party: Ident, plant: Plant, state: Installation) -> PlantAdmitted:
-    _with_role(plant.owner, Role.MANUFACTURER, state)
-    _require(party == plant.owner, f"{plant.id} is admitted by its owner {plant.owner}")
-    taken = plant.id in state.organisations or plant.id == topics.OPERATOR
-    _require(not taken, f"the id {plant.id!r} is an organisation's; choose another for the plant")
-    _new_or_same("plant", plant.id, plant, state.plants)
-    return PlantAdmitted(plant=plant)
-
-
-def _open_pairing(
-    party: Ident, command: OpenPairing, state: Installation, ends: Mapping[str, Offsets]
-) -> PairingOpened:
-    need = _known("need", command.need, state.needs)
-    operators = state.programmes[need.programme].operators
-    _require(party in operators, f"pairings of {need.programme} are opened by {', '.join(operators)}")
-    _with_role(command.startup, Role.STARTUP, state)
-    _require(
-        command.pairing not in state.pairings, f"the pairing {command.pairing!r} exists; choose a new id"
+def _consent(pairing: Pairing, body: ConsentGiven, fact: Fact) -> dict[str, object]:
+    consent = Consent(
+        party=fact.party, person=body.person, at=fact.at, agreement_digest=body.agreement_digest
     )
-    plant = state.plants[need.plant]
-    for what, wanted, there in (
-        ("asset", command.agreement.assets, {asset.name for asset in plant.assets}),
-        ("tag", command.agreement.inputs, {tag.name for tag in plant.tags}),
-    ):
-        unknown = [name for name in wanted if name not in there]
-        _require(not unknown, f"{plant.id} has no {what} {', '.join(unknown)}")
-    return PairingOpened(
-        pairing=command.pairing,
-        need=command.need,
-        startup=command.startup,
-        agreement=command.agreement,
-        agreement_digest=command.agreement.digest(),
-        telemetry_from=ends[topics.telemetry(plant.id)],
-        labels_from=ends[topics.labels(plant.id)],
+    both = pairing.model_copy(update={"consents": (*pairing.consents, consent)})
+    if both.consented(pairing.manufacturer) and both.consented(pairing.startup):
+        entered = _enter(Phase.AGREED, fact, "both sides have consented", days=pairing.agreement.respond_days)
+        return {"consents": both.consents, **entered}
+    return {"consents": both.consents, "why": f"{fact.party} has consented"}
+
+
+def _deploy(pairing: Pairing, phase: DeploymentPhase) -> dict[str, object]:
+    """The baselines and every candidate that was submitted, from the phase's first offsets on."""
+    names = tuple(baseline.name for baseline in pairing.agreement.baselines)
+    deployed = [_baselines(pairing, names, phase)] if names else []
+    deployed += [_of(pairing, one, phase) for one in pairing.candidates if one.id not in pairing.retired]
+    return {
+        "telemetry_from": pairing.telemetry_from,
+        "labels_from": pairing.labels_from,
+        "deployments": (*pairing.deployments, *deployed),
+    }
+
+
+def _baselines(pairing: Pairing, names: tuple[str, ...], phase: DeploymentPhase) -> Deployment:
+    ident = deployment_id(pairing.id, BASELINES, _number(pairing, phase))
+    return Deployment(id=ident, phase=phase, subjects=names, starts=pairing.telemetry_from)
+
+
+def _of(pairing: Pairing, candidate: Candidate, phase: DeploymentPhase) -> Deployment:
+    return Deployment(
+        id=deployment_id(pairing.id, candidate.id, _number(pairing, phase)),
+        phase=phase,
+        subjects=(candidate.id,),
+        candidate=candidate,
+        starts=pairing.telemetry_from,
     )
 
 
-def _submit(party: Ident, command: SubmitCandidate, state: Installation) -> CandidateDeployed:
-    pairing = _known("pairing", command.pairing, state.pairings)
-    candidate = command.candidate
-    _require(party == pairing.startup, f"candidates of {pairing.id} are submitted by {pairing.startup}")
-    _require(
-        candidate.startup == party,
-        f"the candidate names {candidate.startup} as its start-up; it has to be {party}",
-    )
-    _require(pairing.phase is Phase.RUNNING, f"{pairing.id} takes no more candidates; it is {pairing.phase}")
-    ident = deployment_id(pairing.id, candidate.id)
-    reserved = candidate.id == BASELINES or candidate.id in {one.name for one in pairing.agreement.baselines}
-    _require(not reserved, f"the name {candidate.id!r} is a baseline's; choose another")
-    _require(
-        pairing.deployment(ident) is None,
-        f"{candidate.id!r} runs in {pairing.id} already; submit a new version",
-    )
-    allowed = pairing.agreement.limits.context_rows
-    _require(
-        candidate.context_rows <= allowed,
-        f"the model asks for {candidate.context_rows} preceding rows, the agreement allows {allowed}",
-    )
-    # Every candidate begins where the pairing does: all of them see the same rows, the log is their queue.
-    return CandidateDeployed(
-        pairing=pairing.id,
-        deployment=Deployment(
-            id=ident, subjects=(candidate.id,), candidate=candidate, starts=pairing.telemetry_from
-        ),
-    )
+def _number(pairing: Pairing, phase: DeploymentPhase) -> int:
+    return pairing.rehearsals if phase == "rehearsal" else 0
 
 
-def fact_of(body: Body, *, number: int, at: Moment, party: Ident, request: str, about: str) -> Fact:
-    """A decided body as the next fact."""
-    return Fact(number=number, at=at, party=party, request=request, subject=about, body=body)
+def _submitted(pairing: Pairing, candidate: Candidate) -> dict[str, object]:
+    phases: dict[Phase, DeploymentPhase] = {Phase.REHEARSING: "rehearsal", Phase.RUNNING: "trial"}
+    now = phases.get(pairing.phase)
+    deployed = (_of(pairing, candidate, now),) if now is not None else ()
+    return {
+        "candidates": (*pairing.candidates, candidate),
+        "deployments": (*pairing.deployments, *deployed),
+    }
+
+
+def _until(pairing: Pairing, until: Offsets, *, only: Ident | None = None) -> tuple[Deployment, ...]:
+    """The deployments with their end fixed where it is not yet; only those of one candidate where one is named."""
+
+    def ends(one: Deployment) -> bool:
+        return one.until is None and (only is None or only in one.subjects)
+
+    return tuple(one.model_copy(update={"until": until}) if ends(one) else one for one in pairing.deployments)
+
+
+def _resolved(objections: tuple[Objection, ...], body: ObjectionResolved) -> tuple[Objection, ...]:
+    decided = {"resolution": body.resolution, "resolution_reason": body.reason}
+    return tuple(one.model_copy(update=decided) if one.id == body.objection else one for one in objections)

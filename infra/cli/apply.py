@@ -16,11 +16,15 @@ from rich.console import Console
 from infra.poc_folder import FolderProblems, PocFolder, read_folder
 from infra.words import Lang, Phrase, language
 from schemas.events import Fact, RequestRefused
-from schemas.requests import Command, OpenPairing
-from streams.lifecycle import subject
+from schemas.requests import Command
+from streams.judgement import subject
 
 #: Exit code where the installation refuses a request.
 REFUSED = 4
+
+
+#: Stands for what every later step needs.
+EVERYTHING = "*"
 
 
 class Status(StrEnum):
@@ -73,14 +77,16 @@ def plan(folder: PocFolder) -> Iterator[Step]:
 
 def carry_out(folder: PocFolder, asker: Asker) -> Iterator[Step]:
     """Ask for everything in order; what a refused thing carries is not asked for."""
-    refused = False
+    refused: set[str] = set()
     for party, command in folder.commands():
-        if refused:
+        pairing = getattr(command, "pairing", None)
+        # A pairing's steps hang on one another, and all of them on what comes before.
+        if EVERYTHING in refused or pairing in refused:
             yield _step(Status.SKIPPED, party, command)
             continue
         step = _asked(asker, party, command)
-        # Nothing hangs on a pairing, and everything may on what comes before.
-        refused = step.status is Status.REFUSED and not isinstance(command, OpenPairing)
+        if step.status is Status.REFUSED:
+            refused.add(pairing or EVERYTHING)
         yield step
 
 
@@ -147,7 +153,9 @@ _THINGS = {
     "open_programme": Phrase("programme", "사업"),
     "admit_plant": Phrase("plant", "공장"),
     "declare_need": Phrase("need", "수요"),
-    "open_pairing": Phrase("pairing", "매칭"),
+    "propose_pairing": Phrase("pairing proposed", "매칭 제안"),
+    "consent_to_agreement": Phrase("agreement consented to", "협약 동의"),
+    "start_trial": Phrase("trial started", "실증 시작"),
 }
 
 
