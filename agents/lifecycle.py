@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from pydantic import ValidationError
 
 from agents.acknowledge import InOrder
-from agents.ports import Crash, Log, Sender, put
+from agents.ports import Crash, Log, Sender, Tail, put
 from agents.runner import Arrival
 from schemas.base import Ident
 from schemas.events import Body, Fact, OrganisationRegistered, PlantAdmitted, RequestRefused
@@ -50,6 +50,7 @@ class Control:
         *,
         sender: Sender,
         log: Log,
+        events: Tail,
         maker: TopicMaker,
         listen: Callable[[Iterable[str]], None],
         crash: Crash,
@@ -57,6 +58,7 @@ class Control:
     ) -> None:
         self._sender = sender
         self._log = log
+        self._events = events
         self._maker = maker
         self._listen = listen
         self._crash = crash
@@ -69,9 +71,7 @@ class Control:
 
     async def begin(self) -> None:
         """Rebuild the state from the facts, and make sure that what follows from them is there."""
-        for partition, end in (await self._log.ends(topics.EVENTS)).items():
-            for record in await self._log.read(topics.EVENTS, partition, 0, end):
-                self._state.fold(Fact.model_validate_json(record.value or b""))
+        await self._catch_up()
         for plant in self._state.plants.values():
             await self._maker.ensure(topics.of_plant(plant.id, plant.partitions))
         for organisation in self._state.organisations:
@@ -89,17 +89,6 @@ class Control:
         """Acknowledge what is done and let time decide; runs as long as the worker."""
         await asyncio.gather(self._acknowledge.run(), self._watch_the_clock())
 
-    async def _watch_the_clock(self) -> None:
-        """Deadlines pass by themselves: what time has brought about becomes a fact."""
-        while True:
-            async with self._turn:
-                for request, body in list(overdue(self._state, self._now())):
-                    await self._decide(CLOCK, request, getattr(body, "pairing", CLOCK), body)
-                for request, pairing in list(time_up(self._state, self._now())):
-                    until = await self._log.ends(topics.telemetry(pairing.plant))
-                    await self._decide(CLOCK, request, pairing.id, end_of(pairing, until))
-            await asyncio.sleep(CLOCK_S)
-
     async def process(self, arrivals: AsyncIterator[Arrival]) -> None:
         """Take requests in, one after the other: each is judged against the facts before it."""
         await self._ready.wait()
@@ -113,6 +102,8 @@ class Control:
                 self._crash(error)
             await self._acknowledge.put([arrival], _done())
 
+    # --- requests and time ----------------------------------------------------------------------------------------
+
     async def _take(self, record: RawRecord) -> None:
         party = record.topic.removeprefix(PREFIX)
         try:
@@ -120,14 +111,74 @@ class Control:
         except ValidationError as error:
             reason = f"the request cannot be read: {first_problem(error)}"[:1000]
             refused = RequestRefused(command="unreadable", reason=reason)
-            await self._decide(party, record.origin, record.origin, refused)
+            await self._decide(party, record.origin, record.origin, lambda: _at_once(refused))
             return
-        if (party, request.id) in self._state.granted:
-            return
-        ends = {topic: await self._log.ends(topic) for topic in offsets_needed(request.command, self._state)}
-        body = judge(party, request.command, self._state, request=request.id, ends=ends)
-        await self._prepare(body)
-        await self._decide(party, request.id, subject(request.command), body)
+
+        async def judged() -> Body | None:
+            if (party, request.id) in self._state.granted:
+                return None
+            wanted = offsets_needed(request.command, self._state)
+            ends = {topic: await self._log.ends(topic) for topic in wanted}
+            return judge(party, request.command, self._state, request=request.id, ends=ends)
+
+        await self._decide(party, request.id, subject(request.command), judged)
+
+    async def _watch_the_clock(self) -> None:
+        """Deadlines pass by themselves: what time has brought about becomes a fact."""
+        while True:
+            async with self._turn:
+                for request, body in list(overdue(self._state, self._now())):
+                    await self._of_time(request, str(getattr(body, "pairing", CLOCK)), body)
+                for request, pairing in list(time_up(self._state, self._now())):
+                    until = await self._log.ends(topics.telemetry(pairing.plant))
+                    await self._of_time(request, pairing.id, end_of(pairing, until))
+            await asyncio.sleep(CLOCK_S)
+
+    async def _of_time(self, request: str, about: str, body: Body) -> None:
+        async def unless_done() -> Body | None:
+            return None if (CLOCK, request) in self._state.granted else body
+
+        await self._decide(CLOCK, request, about, unless_done)
+
+    # --- facts ----------------------------------------------------------------------------------------------------
+
+    async def _decide(
+        self, party: Ident, request: str, about: str, body_now: Callable[[], Awaitable[Body | None]]
+    ) -> None:
+        """Make a request's fact the next one, judged against the facts before it.
+
+        The number is the claim: where another control, started by mistake, has taken it first, readers ignore ours, and
+        the request is judged again against that fact.
+        """
+        while True:
+            body = await body_now()
+            if body is None:
+                return
+            await self._prepare(body)
+            number = self._state.number + 1
+            fact = Fact(number=number, at=self._now(), party=party, request=request, subject=about, body=body)
+            listed = headers(FACT, source=SOURCE, ident=str(fact.number), at=fact.at)
+            await put(self._sender, topics.EVENTS, about.encode(), fact.to_json(), listed)
+            if fact in await self._catch_up():
+                log.info("fact %d: %s of %s for %s", fact.number, body.kind, about, party)
+                return
+            log.warning("fact %d was taken by another control; judging again", fact.number)
+
+    async def _catch_up(self) -> list[Fact]:
+        """Fold the facts that are new in the topic, ours among them, and show what they changed."""
+        new: list[Fact] = []
+        for record in await self._events.new():
+            fact = Fact.model_validate_json(record.value or b"")
+            if not self._state.fold(fact):
+                continue
+            new.append(fact)
+            if not self._ready.is_set():
+                continue
+            for pairing in self._state.touched(fact.body):
+                await self._show(pairing)
+            if isinstance(fact.body, PlantAdmitted | OrganisationRegistered):
+                self._listen(self._request_topics())
+        return new
 
     async def _prepare(self, body: Body) -> None:
         """Make what a fact promises, before it is a fact."""
@@ -136,23 +187,16 @@ class Control:
         if isinstance(body, OrganisationRegistered):
             await self._maker.ensure(topics.of_party(body.organisation.id))
 
-    async def _decide(self, party: Ident, request: str, about: str, body: Body) -> None:
-        number = self._state.number + 1
-        fact = Fact(number=number, at=self._now(), party=party, request=request, subject=about, body=body)
-        listed = headers(FACT, source=SOURCE, ident=str(fact.number), at=fact.at)
-        await put(self._sender, topics.EVENTS, about.encode(), fact.to_json(), listed)
-        self._state.fold(fact)
-        log.info("fact %d: %s of %s for %s", fact.number, body.kind, about, party)
-        for pairing in self._state.touched(body):
-            await self._show(pairing)
-        if isinstance(body, PlantAdmitted | OrganisationRegistered):
-            self._listen(self._request_topics())
-
     async def _show(self, pairing: Pairing) -> None:
         listed = headers(PAIRING, source=SOURCE, ident=f"{pairing.id}-{pairing.fact}")
         await put(
             self._sender, topics.pairings(pairing.plant), pairing.id.encode(), pairing.to_json(), listed
         )
+
+
+async def _at_once(body: Body) -> Body:
+    """A body that needs no judgement."""
+    return body
 
 
 async def _done() -> None:

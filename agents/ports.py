@@ -33,6 +33,14 @@ class Log(Protocol):
         ...
 
 
+class Tail(Protocol):
+    """A topic of one partition, read once from its beginning as it grows."""
+
+    async def new(self) -> Sequence[RawRecord]:
+        """The records up to its present end that were not given before."""
+        ...
+
+
 class Board(Protocol):
     """The present state of a plant's pairings, kept up to date."""
 

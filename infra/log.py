@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import ValidationError
@@ -94,6 +94,34 @@ class TopicLog:
                 for records in (await consumer.getmany(timeout_ms=500)).values():
                     found += [raw(record) for record in records if record.offset < end]
         return found
+
+
+class TopicTail:
+    """The only partition of a topic, read over one connection as it grows; a `Tail`."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._bootstrap = bootstrap
+        self._topic = topic
+        self._stack = AsyncExitStack()
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def new(self) -> Sequence[RawRecord]:
+        """The records up to its present end that were not given before."""
+        place = TopicPartition(self._topic, 0)
+        consumer = self._consumer or await self._connect(place)
+        end = (await consumer.end_offsets([place]))[place]
+        found: list[RawRecord] = []
+        while await consumer.position(place) < end:
+            for records in (await consumer.getmany(timeout_ms=500)).values():
+                found += [raw(record) for record in records]
+        return found
+
+    async def _connect(self, place: TopicPartition) -> AIOKafkaConsumer:
+        consumer, _ = await self._stack.enter_async_context(reader(self._bootstrap, self._topic))
+        consumer.assign([place])
+        await consumer.seek_to_beginning(place)
+        self._consumer = consumer
+        return consumer
 
 
 class PairingBoard:

@@ -10,7 +10,7 @@ pairing.yaml         which start-up proves itself under which agreement (one, or
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -91,7 +91,7 @@ class PocPairing:
     need: str
     startup: str
     agreement: Agreement
-    signed: Signatures = Signatures()
+    signed: Signatures = field(default_factory=Signatures)
     start: Literal["now", "later"] = "now"
 
 

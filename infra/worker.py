@@ -22,7 +22,7 @@ from infra import kafka_admin
 from infra.candidate import Candidate
 from infra.faust_worker import FaustSender, arrivals, crash, guarded, make_app, raw_topic, run
 from infra.groups import CONTROL, runner_group, scorer_group
-from infra.log import PairingBoard, TopicLog
+from infra.log import PairingBoard, TopicLog, TopicTail
 from infra.model_files import contract_of
 from infra.sandbox import ChildSpec
 from infra.sandbox_command import Level, probe_level
@@ -78,6 +78,7 @@ def control_app(spec: WorkerSpec) -> faust.App:
     control = Control(
         sender=FaustSender(app),
         log=TopicLog(spec.bootstrap),
+        events=TopicTail(spec.bootstrap, topics.EVENTS),
         maker=AdminTopics(spec.bootstrap),
         listen=listen,
         crash=crash,
