@@ -25,8 +25,17 @@ BROKEN_WORLD = 75
 SEND_BYTES = WRITTEN_BYTES + 64 * 1024
 
 
-def make_app(name: str, *, bootstrap: str, home: Path) -> faust.App:
-    """A Faust app; its name is its consumer group."""
+def make_app(name: str, *, bootstrap: str, home: Path, member: str | None) -> faust.App:
+    """A Faust app; its name is its consumer group.
+
+    Args:
+        name: the app's name.
+        bootstrap: addresses of the broker.
+        home: where the installation keeps its data.
+        member: the name under which a process that starts again gets its partitions back at once. None where
+            topics are subscribed while it runs: the broker would give back those of the last run as well,
+            and a consumer that has not subscribed them yet never gets over that.
+    """
     directory = home / "faust" / name
     directory.mkdir(parents=True, exist_ok=True)
     return faust.App(
@@ -42,7 +51,7 @@ def make_app(name: str, *, bootstrap: str, home: Path) -> faust.App:
         # A member that was killed is replaced at once instead of after a minute.
         broker_session_timeout=10.0,
         broker_heartbeat_interval=2.0,
-        consumer_group_instance_id=f"{name}-0",
+        consumer_group_instance_id=member,
         broker_commit_interval=0.5,
         # A group has its starting offsets set; a new one without them begins at the beginning, never skips.
         consumer_auto_offset_reset="earliest",

@@ -62,7 +62,7 @@ class WorkerSpec(BaseModel):
 
 def control_app(spec: WorkerSpec) -> faust.App:
     """Control: requests in, facts out."""
-    app = make_app(spec.group, bootstrap=spec.bootstrap, home=spec.home)
+    app = make_app(spec.group, bootstrap=spec.bootstrap, home=spec.home, member=None)
     requests = raw_topic(app, topics.requests(topics.OPERATOR))
     # A party that is registered later has a topic of its own: by default Faust waits 45 s before it looks.
     app.topics._resubscribe_sleep_lock_seconds = 0.2
@@ -112,7 +112,7 @@ def scorer_app(spec: WorkerSpec) -> faust.App:
     """The scorer of a plant, with its labels agent."""
     assert spec.plant is not None
     plant = spec.plant.id
-    app = make_app(spec.group, bootstrap=spec.bootstrap, home=spec.home)
+    app = make_app(spec.group, bootstrap=spec.bootstrap, home=spec.home, member=f"{spec.group}-0")
     board = PairingBoard(spec.bootstrap, plant)
     reading = TopicLog(spec.bootstrap)
     sender = FaustSender(app)
@@ -166,7 +166,7 @@ def _on_moved(moved: Any) -> Any:
 def runner_app(spec: WorkerSpec) -> faust.App:
     """The runner of one deployment."""
     assert spec.plant is not None and spec.pairing is not None and spec.deployment is not None
-    app = make_app(spec.group, bootstrap=spec.bootstrap, home=spec.home)
+    app = make_app(spec.group, bootstrap=spec.bootstrap, home=spec.home, member=f"{spec.group}-0")
     board = PairingBoard(spec.bootstrap, spec.plant.id)
     candidate, level = _candidate(spec)
     predictor: Predictor = candidate or Constants.of(spec.pairing.agreement)

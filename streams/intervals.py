@@ -3,50 +3,49 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
-class IntervalIndex(Generic[T]):
-    """Items with half-open spans [start, end), listed in order of start.
+@dataclass(kw_only=True)
+class _Level(Generic[T]):
+    """Items of about one length, in order of start; the places of both lists correspond."""
 
-    Spans mostly arrive in order, so adding one is an append; `_reach[i]` is the latest end among the first i + 1 items
-    and lets a look-up stop as soon as nothing earlier can overlap.
+    starts: list[int] = field(default_factory=list)
+    #: Start, number of the addition, end, item.
+    items: list[tuple[int, int, int, T]] = field(default_factory=list)
+
+
+class IntervalIndex(Generic[T]):
+    """Items with half-open spans [start, end), found in order of start; of equal starts the later added stands later.
+
+    Items lie on levels, one for each power of two of their length. On a level, whatever overlaps a span starts less than
+    that power before it: so one long item among many short ones, such as a frame with a clock that stood wrong, does not
+    make every later look-up walk back to it. Spans mostly arrive in order, so adding one is an append.
     """
 
     def __init__(self) -> None:
-        self._starts: list[int] = []
-        self._ends: list[int] = []
-        self._items: list[T] = []
-        self._reach: list[int] = []
+        self._levels: dict[int, _Level[T]] = {}
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._items)
-
-    def __iter__(self) -> Iterator[T]:
-        return iter(self._items)
+        return self._count
 
     def add(self, start: int, end: int, item: T) -> None:
-        """Add an item; of equal starts the later added stands later."""
-        at = bisect_right(self._starts, start)
-        self._starts.insert(at, start)
-        self._ends.insert(at, end)
-        self._items.insert(at, item)
-        self._reach.insert(at, 0)
-        reach = self._reach[at - 1] if at else end
-        for i in range(at, len(self._reach)):
-            reach = max(reach, self._ends[i])
-            self._reach[i] = reach
+        """Add an item; its span may be empty, it never ends before it starts."""
+        level = self._levels.setdefault((end - start).bit_length(), _Level())
+        at = bisect_right(level.starts, start)
+        level.starts.insert(at, start)
+        level.items.insert(at, (start, self._count, end, item))
+        self._count += 1
 
     def overlapping(self, start: int, end: int) -> list[T]:
-        """The items whose span shares a moment with [start, end), in order of start."""
-        found: list[T] = []
-        i = bisect_left(self._starts, end) - 1
-        while i >= 0 and self._reach[i] > start:
-            if self._ends[i] > start:
-                found.append(self._items[i])
-            i -= 1
-        found.reverse()
-        return found
+        """The items that start before `end` and end after `start`, in order of start."""
+        found: list[tuple[int, int, int, T]] = []
+        for bits, level in self._levels.items():
+            first = bisect_right(level.starts, start - (1 << bits))
+            found += [one for one in level.items[first : bisect_left(level.starts, end)] if one[2] > start]
+        found.sort(key=lambda one: one[:2])
+        return [item for *_, item in found]

@@ -94,9 +94,11 @@ class Book:
 
     def _outcome(self, entry: OutcomeRows) -> bool:
         run = self.runs.get(entry.meta.deployment)
-        if run is None or not run.passes(entry.meta):
+        if run is None or not run.fits(entry) or not run.passes(entry.meta):
             return False
-        run.take(entry, self.truth(entry.meta.asset))
+        # Past the end it counts for the offsets that led up to it, and its rows do not.
+        if run.due(entry.meta):
+            run.take(entry, self.truth(entry.meta.asset))
         return True
 
     def _label(self, entry: Label) -> bool:
@@ -138,7 +140,7 @@ class Book:
         for run in self.runs.values():
             for rows in run.affected(asset, (version, *before)):
                 if version.appended_ms > rows.deadline_ms:
-                    run.tally.labels_late += 1
+                    run.come_late(rows)
                 elif in_order and not before:
                     run.relabel(rows, version.over(rows))
                 else:
@@ -147,10 +149,10 @@ class Book:
 
     def _watermark(self, entry: Watermark) -> bool:
         truth = self.truth(entry.asset)
-        passed = max((until for _, until in truth.watermarks), default=None)
+        passed = truth.watermark_for(entry.source.appended_ms)
         if passed is not None and entry.until_us <= passed:
             return False
-        truth.watermarks.append((entry.source.appended_ms, entry.until_us))
+        truth.raise_watermark(entry.source.appended_ms, entry.until_us)
         for run in self.runs.values():
             for rows in run.between(entry.asset, BEFORE_ALL if passed is None else passed, entry.until_us):
                 run.touch(rows)
@@ -160,9 +162,7 @@ class Book:
         if entry.at_ms <= self.ticked_ms:
             return False
         for run in self.runs.values():
-            for _, rows in run.kept.values():
-                if rows is not None and self.ticked_ms <= rows.deadline_ms < entry.at_ms:
-                    run.touch(rows)
+            run.expire(entry.at_ms)
         self.ticked_ms = entry.at_ms
         return True
 

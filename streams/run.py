@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -81,6 +82,11 @@ class Run:
     totals: list[list[int]] = field(default_factory=list)
     _shares: dict[tuple[int, int], list[list[int]]] = field(default_factory=dict)
     _dirty: set[tuple[int, int]] = field(default_factory=set)
+    #: Repeated frames, until the end is known.
+    _repeated: list[tuple[int, int]] = field(default_factory=list)
+    #: Frames with rows that waited when they were last measured, by deadline; some may wait no more.
+    _waiting: list[tuple[int, tuple[int, int]]] = field(default_factory=list)
+    _queued: set[tuple[int, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         if not self.expected:
@@ -93,8 +99,20 @@ class Run:
 
     # --- which frames count ---------------------------------------------------------------------------------------
 
+    def fits(self, outcome: OutcomeRows) -> bool:
+        """Whether its answers are one for each subject and row, and of classes that there are."""
+        if outcome.meta.result != "answered":
+            return True
+        shape = (len(self.started.subjects), outcome.meta.rows)
+        if outcome.answers.shape != shape or outcome.times_us.shape != shape[1:]:
+            return False
+        classes = len(self.started.agreement.classes)
+        known = outcome.answers[np.isfinite(outcome.answers)]
+        coded = (known >= 0) & (known < classes) & (known == np.floor(known))
+        return not classes or bool(coded.all())
+
     def passes(self, meta: Outcome | Covered) -> bool:
-        """Whether it is the next in its partition and counts; duplicates and gaps are noted and do not."""
+        """Whether it is the next in its partition, so that its offsets are done; duplicates and gaps are only noted."""
         expected = self.expected.get(meta.partition)
         if expected is None or (self.until is not None and meta.first >= self.until.get(meta.partition, 0)):
             return False
@@ -105,7 +123,10 @@ class Run:
             self.tally.gaps += 1
             return False
         self.expected[meta.partition] = meta.last + 1
-        # A frame at or past the end is not due, whatever range led up to it.
+        return True
+
+    def due(self, meta: Outcome) -> bool:
+        """Whether its frame lies before the end, as far as that is known."""
         return self.until is None or meta.last < self.until.get(meta.partition, 0)
 
     def take(self, outcome: OutcomeRows, truth: Truth) -> Rows | None:
@@ -114,6 +135,7 @@ class Run:
         if (meta.asset, meta.frame) in self.seen:
             # Its sender was not sure that it had arrived, and sent it again: the rows are there already.
             self.tally.repeated += 1
+            self._repeated.append((meta.partition, meta.last))
             return None
         self.seen.add((meta.asset, meta.frame))
         self.tally.count(meta, 1)
@@ -147,17 +169,24 @@ class Run:
         """Fix the end; frames that were counted past it are taken out."""
         if self.until is not None:
             return
-        self.until = dict(ended.until)
-        past = [key for key in self.kept if key[1] >= self.until.get(key[0], 0)]
-        for key in past:
-            meta, rows = self.kept.pop(key)
-            self.tally.count(meta, -1)
-            if rows is not None:
-                rows.result = "dropped"
-                self._dirty.add(key)
-                self._settle_dropped(key)
-        for partition, offset in self.until.items():
+        self.until = until = dict(ended.until)
+        for key in [key for key in self.kept if key[1] >= until.get(key[0], 0)]:
+            self._drop(key)
+        self.tally.repeated -= sum(offset >= until.get(at, 0) for at, offset in self._repeated)
+        self._repeated.clear()
+        # What can no more be taken out, and has no rows that a label could change, has nothing left to say.
+        self.kept = {key: one for key, one in self.kept.items() if one[1] is not None}
+        for partition, offset in until.items():
             self.expected[partition] = min(self.expected.get(partition, offset), offset)
+
+    def _drop(self, key: tuple[int, int]) -> None:
+        meta, rows = self.kept.pop(key)
+        self.tally.count(meta, -1)
+        if rows is not None:
+            rows.result = "dropped"
+            self.tally.corrected -= rows.corrected
+            self.tally.labels_late -= rows.late
+            self._settle_dropped(key)
 
     def _settle_dropped(self, key: tuple[int, int]) -> None:
         share = self._shares.pop(key, None)
@@ -195,9 +224,23 @@ class Run:
     def relabel(self, rows: Rows, truth: np.ndarray) -> None:
         """Give rows their labels anew, and note how many changed after they were known."""
         changed = ~np.isnan(rows.truth) & ~((rows.truth == truth) | (np.isnan(rows.truth) & np.isnan(truth)))
+        rows.corrected += int(np.count_nonzero(changed))
         self.tally.corrected += int(np.count_nonzero(changed))
         rows.truth = truth
         self._dirty.add((rows.partition, rows.offset))
+
+    def come_late(self, rows: Rows) -> None:
+        """Note a label that came after the deadline of these rows."""
+        rows.late += 1
+        self.tally.labels_late += 1
+
+    def expire(self, at_ms: int) -> None:
+        """Have the frames measured again whose deadline lies before that time."""
+        while self._waiting and self._waiting[0][0] < at_ms:
+            _, key = heapq.heappop(self._waiting)
+            self._queued.discard(key)
+            if key in self.kept:
+                self._dirty.add(key)
 
     def touch(self, rows: Rows) -> None:
         """Have rows measured again, because a watermark or a deadline has passed them."""
@@ -217,6 +260,9 @@ class Run:
             new = self._measure(rows, truths[rows.asset], ticked_ms)
             self._shares[key] = new
             self._add(new, 1)
+            if _waits(new) and key not in self._queued:
+                self._queued.add(key)
+                heapq.heappush(self._waiting, (rows.deadline_ms, key))
         self._dirty.clear()
 
     def _add(self, share: Sequence[Sequence[int]], sign: int) -> None:
@@ -259,12 +305,9 @@ class Run:
 
     def next_deadline_ms(self) -> int | None:
         """The earliest deadline of a frame with rows that wait; asked after `settle`."""
-        deadlines = [
-            rows.deadline_ms
-            for key, (_, rows) in self.kept.items()
-            if rows is not None and any(share[1] for share in self._shares.get(key, ()))
-        ]
-        return min(deadlines, default=None)
+        while self._waiting and not _waits(self._shares.get(self._waiting[0][1], ())):
+            self._queued.discard(heapq.heappop(self._waiting)[1])
+        return self._waiting[0][0] if self._waiting else None
 
     def standings(self, zero: tuple[int, ...]) -> list[Standing]:
         """One a subject; asked after `settle`."""
@@ -297,5 +340,10 @@ class Run:
             gaps=tally.gaps,
             labels_late=tally.labels_late,
             corrected=tally.corrected,
-            failed_by_kind=dict(sorted(tally.failed_by_kind.items())),
+            failed_by_kind={kind: rows for kind, rows in sorted(tally.failed_by_kind.items()) if rows},
         )
+
+
+def _waits(share: Sequence[Sequence[int]]) -> bool:
+    """Whether a frame, as it was last measured, has rows that wait for a label."""
+    return any(one[1] for one in share)

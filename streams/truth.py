@@ -6,6 +6,7 @@ each label only the newest version, and only versions that the broker had append
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +23,8 @@ class Rows:
         answers: float64, shape (m, n); not-a-number is an abstention.
         truth: float64 codes, shape (n,); not-a-number is unknown.
         deadline_ms: labels appended later than this do not count for the frame.
+        corrected: how often a row's label was changed after it was known.
+        late: labels that came after the deadline.
     """
 
     frame: str
@@ -33,6 +36,8 @@ class Rows:
     times_us: np.ndarray
     answers: np.ndarray
     truth: np.ndarray
+    corrected: int = 0
+    late: int = 0
 
     @property
     def start_us(self) -> int:
@@ -101,7 +106,7 @@ class Truth:
     by_id: dict[str, list[Version]] = field(default_factory=dict)
     #: The highest source offset seen.
     newest: int = -1
-    #: Watermarks in order of arrival: when the broker appended each, and up to when labels are complete.
+    #: When the broker appended a watermark, and up to when labels are complete: both rise from one to the next.
     watermarks: list[tuple[int, int]] = field(default_factory=list)
 
     def known(self, version: Version) -> bool:
@@ -121,7 +126,15 @@ class Truth:
 
     def watermark_for(self, deadline_ms: int) -> int | None:
         """Up to when labels are complete, for frames with that deadline, in microseconds."""
-        return max((until for appended, until in self.watermarks if appended <= deadline_ms), default=None)
+        at = bisect_left(self.watermarks, (deadline_ms + 1,))
+        return self.watermarks[at - 1][1] if at else None
+
+    def raise_watermark(self, appended_ms: int, until_us: int) -> None:
+        """Take in a watermark that says more than those appended up to then; later ones that say less are dropped."""
+        first = last = bisect_left(self.watermarks, (appended_ms,))
+        while last < len(self.watermarks) and self.watermarks[last][1] <= until_us:
+            last += 1
+        self.watermarks[first:last] = [(appended_ms, until_us)]
 
     def resolve(self, rows: Rows) -> np.ndarray:
         """The labels of these rows: float64, shape (n,), not-a-number where there is none."""

@@ -55,6 +55,7 @@ def run(home: Path, *arguments: str, timeout_s: float = PATIENCE_S, **more: str)
     done = subprocess.run(
         command(*arguments),
         env=environment(home, **more),
+        check=False,
         cwd=ROOT,
         capture_output=True,
         text=True,
