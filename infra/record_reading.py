@@ -72,6 +72,11 @@ def _once(problems: Iterable[Problem]) -> list[Problem]:
 def _problem(model: type[Record], document: Document, base: Keys, detail: ErrorDetails) -> Problem:
     kind = detail["type"]
     keys = _within(document, (*base, *detail["loc"]), missing=kind == "missing")
+    if kind == "term":
+        said = detail["ctx"]
+        keys = (*keys, *said["keys"])
+        whole = isinstance(value_at(document.data, keys), (dict, list))
+        return document.problem(keys, Phrase(said["en"], said["ko"]), at_name=whole)
     if kind == "value_error":
         keys = _blamed(document.data, keys, detail["msg"])
     if kind == "extra_forbidden":
