@@ -136,6 +136,14 @@ class Client:
         """
         return _one("plant", ident, self._state.plants)
 
+    def pairing(self, ident: str | None) -> Pairing:
+        """The pairing of that id, or the only one there is.
+
+        Raises:
+            Unknown: there is none, or there are several and none was named.
+        """
+        return _one("pairing", ident, self._state.pairings)
+
     # --- asking ---------------------------------------------------------------------------------------------------
 
     def ask(

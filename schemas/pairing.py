@@ -38,6 +38,9 @@ ACTIVE = frozenset({Phase.REHEARSING, Phase.RUNNING, Phase.CLOSING})
 #: Phases that nothing leaves.
 ENDED = frozenset({Phase.FOLLOWED_UP, Phase.STOPPED, Phase.WITHDRAWN, Phase.EXPIRED})
 
+#: Phases in which nothing more is measured.
+OVER = ENDED | {Phase.CONCLUDED, Phase.OBJECTION_PERIOD, Phase.SETTLED}
+
 DeploymentPhase = Literal["rehearsal", "trial"]
 
 
@@ -64,7 +67,10 @@ class Deployment(Record):
     """A candidate running in one phase of a pairing (배치), from and until given telemetry offsets."""
 
     id: str
-    phase: DeploymentPhase = "trial"
+    phase: #: Phases in which nothing more is measured.
+OVER = ENDED | {Phase.CONCLUDED, Phase.OBJECTION_PERIOD, Phase.SETTLED}
+
+DeploymentPhase = "trial"
     #: What it gives evaluations for: the candidate, or the baselines by name.
     subjects: tuple[str, ...] = Field(min_length=1)
     candidate: Candidate | None = None

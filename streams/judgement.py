@@ -39,7 +39,7 @@ from schemas.events import (
     TrialEnded,
     TrialStarted,
 )
-from schemas.pairing import ACTIVE, BASELINES, ENDED, Pairing, Phase
+from schemas.pairing import ACTIVE, BASELINES, OVER, Pairing, Phase
 from schemas.parties import Organisation, Plant, Programme, Role
 from schemas.requests import (
     AdmitPlant,
@@ -374,8 +374,7 @@ def _in(pairing: Pairing, phases: Collection[Phase], rule: str) -> None:
 
 
 def _not_over(pairing: Pairing) -> None:
-    over = ENDED | {Phase.CONCLUDED, Phase.OBJECTION_PERIOD, Phase.SETTLED}
-    _require(pairing.phase not in over, f"{pairing.id} is over: it is {pairing.phase}")
+    _require(pairing.phase not in OVER, f"{pairing.id} is over: it is {pairing.phase}")
 
 
 def _unpaused(pairing: Pairing) -> None:

@@ -52,3 +52,52 @@ def submit(
         "green",
     )
     screen.say("Watch it with: fieldproof watch")
+
+
+@app.command()
+def retire(
+    candidate: Annotated[str, typer.Argument(help="The candidate, such as t2q-v1.")],
+    pairing: Annotated[str | None, typer.Option(help="Its pairing; not needed where there is one.")] = None,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "replaced",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines on stdout.")] = False,
+) -> None:
+    """Take a candidate out while the trial runs; the others go on.
+
+    Exit code 2: there is no such pairing; 3: the installation does not answer; 4: the request was refused.
+
+    Example: fieldproof candidate retire t2q-v1 --pairing pump-2026-01 --reason "v2 is better"
+    """
+    from infra.cli.asking import ask
+    from infra.client import Client
+    from schemas.requests import RetireCandidate
+
+    with Client.connect() as client:
+        present = client.pairing(pairing)
+        command = RetireCandidate(pairing=present.id, candidate=candidate, reason=reason)
+        ask(Screen(as_json=as_json), client, present.startup, command)
+
+
+@app.command("list")
+def list_candidates(
+    pairing: Annotated[str | None, typer.Option(help="Only this pairing.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines on stdout.")] = False,
+) -> None:
+    """List candidates with their models, digests and what became of them.
+
+    Exit code 2: there is no such pairing; 3: the installation does not answer.
+
+    Example: fieldproof candidate list
+    """
+    from infra.client import Client
+
+    screen = Screen(as_json=as_json)
+    with Client.connect() as client:
+        known = client.state.pairings.values() if pairing is None else [client.pairing(pairing)]
+        for one in known:
+            for candidate in one.candidates:
+                verdict = one.verdicts.get(candidate.id)
+                state = verdict or ("retired" if candidate.id in one.retired else one.phase.value)
+                screen.emit({"pairing": one.id, "state": state, **candidate.to_dict()})
+                screen.say(
+                    f"{one.id}  {candidate.id}  {candidate.model} v{candidate.version}  {candidate.digest[:12]}…  {state}"
+                )

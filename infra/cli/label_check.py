@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from schemas.agreement import Agreement, LabelValue, Task
-from schemas.pairing import Pairing, Phase
+from schemas.pairing import OVER, Pairing
 
 
 def agreements_of(plant: str, pairings: Iterable[Pairing]) -> list[Agreement]:
     """The agreements of a plant's trials that are not concluded."""
-    return [one.agreement for one in pairings if one.plant == plant and one.phase is not Phase.CONCLUDED]
+    return [one.agreement for one in pairings if one.plant == plant and one.phase not in OVER]
 
 
 def not_understood(values: Collection[LabelValue], agreements: Collection[Agreement]) -> str | None:

@@ -7,7 +7,20 @@ import sys
 
 import typer
 
-from infra.cli import apply, candidate, demo, init, label, pairing, replay, status, up, watch
+from infra.cli import (
+    apply,
+    candidate,
+    demo,
+    init,
+    label,
+    pairing,
+    parties,
+    replay,
+    request,
+    status,
+    up,
+    watch,
+)
 from infra.errors import InfraError
 
 app = typer.Typer(
@@ -29,6 +42,11 @@ app.command()(status.status)
 app.add_typer(candidate.app, name="candidate")
 app.add_typer(label.app, name="label")
 app.add_typer(pairing.app, name="pairing")
+app.add_typer(parties.organisation, name="organisation")
+app.add_typer(parties.programme, name="programme")
+app.add_typer(parties.plant, name="plant")
+app.add_typer(parties.need, name="need")
+app.add_typer(request.app, name="request")
 
 
 def run() -> None:
