@@ -10,6 +10,7 @@ from infra.words import Phrase
 from infra.yaml_document import Keys
 from models.planning import NINE_IN_TEN, Forecast, Rates, Rule, forecast, units_a_day, units_needed
 from schemas.agreement import Agreement
+from schemas.evaluation import Outcome
 from schemas.terms import Decision
 
 #: Constant gains that a plan is described with.
@@ -171,3 +172,65 @@ def _deciding(agreement: Agreement) -> Iterator[_Said]:
             f"the agreed days yield only {plan.in_trial} units",
             f"합의한 기간에는 판정 단위가 {plan.in_trial}개뿐입니다.",
         )
+
+
+def plan_words(plan: Plan) -> Iterator[Phrase]:
+    """The plan in sentences."""
+    each, margin = f"{plan.rule.alpha:.4g}", f"{plan.rule.margin:g}"
+    planned = f"{plan.rule.planned:,}"
+    yield Phrase(
+        f"Decision: {planned} units planned, alpha {each} a candidate, margin {margin}"
+        + (f", {plan.units_a_day:,.4g} units a day" if plan.units_a_day else ""),
+        f"판정 규칙: 판정 단위 {planned}개, 후보당 alpha {each}, 마진 {margin}"
+        + (f", 하루 {plan.units_a_day:,.4g}개" if plan.units_a_day else ""),
+    )
+    for gain, units in plan.constant.items():
+        needed = _amount(plan, units)
+        yield Phrase(
+            f"  a candidate whose loss is {gain} lower in every unit is accepted after {needed.en}",
+            f"  모든 단위에서 손실이 {gain} 낮은 후보의 합격까지: {needed.ko}",
+        )
+    yield from _expected_words(plan)
+    if not plan.can_fall:
+        yield Phrase(
+            "No verdict is to be expected from this plan. Plan more units or days, fewer slots or a smaller margin; "
+            "or go on knowingly with --acknowledge.",
+            "이 계획으로는 판정이 나오기 어렵습니다. 단위나 기간을 늘리거나 후보 수·마진을 줄이세요. "
+            "알고도 진행하려면 --acknowledge를 쓰세요.",
+        )
+
+
+def _expected_words(plan: Plan) -> Iterator[Phrase]:
+    if plan.typical is None or plan.likely is None or plan.at_best is None:
+        yield Phrase(
+            "Give --expect-baseline and --expect-candidate (mean losses of a unit) to see when a verdict falls.",
+            "예상 손실(--expect-baseline, --expect-candidate)을 주면 판정 시점을 알 수 있습니다.",
+        )
+        return
+    outcome = plan.typical.outcome
+    yield Phrase(f"At the expected losses: {outcome}", f"예상 손실에서의 판정: {_OUTCOMES[outcome]}")
+    for name, found in (
+        (Phrase("  if every unit gains the same", "  모든 단위의 차이가 같다면"), plan.at_best),
+        (Phrase("  in half of the trials", "  실증 절반에서"), plan.typical),
+        (Phrase("  in nine of ten trials (approximately)", "  실증 열에 아홉에서(근사)"), plan.likely),
+    ):
+        needed = _amount(plan, found.units)
+        enough = f" (a plan of {found.plan:,} would do)" if found.units is None and found.plan else ""
+        enough_ko = f" ({found.plan:,}개로 계획하면 가능)" if found.units is None and found.plan else ""
+        yield Phrase(f"{name.en}: {needed.en}{enough}", f"{name.ko}: {needed.ko}{enough_ko}")
+
+
+_OUTCOMES = {
+    Outcome.ACCEPTED: "합격",
+    Outcome.REJECTED: "불합격",
+    Outcome.EQUIVALENT: "동등",
+    Outcome.INCONCLUSIVE: "판정 보류",
+}
+
+
+def _amount(plan: Plan, units: int | None) -> Phrase:
+    if units is None:
+        return Phrase("never within the plan", "계획 안에서는 불가능")
+    days = plan.days(units)
+    during = Phrase("", "") if days is None else Phrase(f", {days:,.3g} days", f", {days:,.3g}일")
+    return Phrase(f"{units:,} units", f"{units:,}개") + during

@@ -67,10 +67,7 @@ class Deployment(Record):
     """A candidate running in one phase of a pairing (배치), from and until given telemetry offsets."""
 
     id: str
-    phase: #: Phases in which nothing more is measured.
-OVER = ENDED | {Phase.CONCLUDED, Phase.OBJECTION_PERIOD, Phase.SETTLED}
-
-DeploymentPhase = "trial"
+    phase: DeploymentPhase = "trial"
     #: What it gives evaluations for: the candidate, or the baselines by name.
     subjects: tuple[str, ...] = Field(min_length=1)
     candidate: Candidate | None = None
