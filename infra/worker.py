@@ -20,7 +20,7 @@ from agents.runner import Assignment, Runner
 from agents.scorer import Scorer
 from infra import kafka_admin
 from infra.candidate import Candidate
-from infra.faust_worker import FaustSender, arrivals, crash, guarded, make_app, raw_topic, run
+from infra.faust_worker import FaustSender, Intake, crash, guarded, make_app, raw_topic, run
 from infra.groups import CONTROL, runner_group, scorer_group
 from infra.log import PairingBoard, TopicLog
 from infra.model_files import contract_of
@@ -84,12 +84,14 @@ def control_app(spec: WorkerSpec) -> faust.App:
         now=lambda: datetime.now(UTC),
     )
 
+    intake = Intake(prefix=topics.requests(""))
+
     async def judge_requests(stream: Any) -> None:
-        await control.process(arrivals(stream))
+        await control.process(intake.arrivals(stream))
 
     async def keep_control() -> None:
         await control.begin()
-        await control.background()
+        await asyncio.gather(control.background(), intake.watch(app))
 
     app.agent(requests, name="control", concurrency=1)(judge_requests)
     app.task(guarded(keep_control))
@@ -126,20 +128,23 @@ def scorer_app(spec: WorkerSpec) -> faust.App:
         crash=crash,
         now_ms=lambda: time.time_ns() // 1_000_000,
     )
+    told, entered = Intake(prefix=topics.labels(plant)), Intake(prefix=topics.ledger(plant))
     ready = asyncio.Event()
 
     async def take_labels(stream: Any) -> None:
         await ready.wait()
-        await labels.process(arrivals(stream))
+        await labels.process(told.arrivals(stream))
 
     async def fold_ledger(stream: Any) -> None:
         await ready.wait()
-        await scorer.process(arrivals(stream))
+        await scorer.process(entered.arrivals(stream))
 
     async def keep_scores() -> None:
         following = asyncio.create_task(board.follow())
         await board.loaded()
-        working = asyncio.gather(following, labels.background(), scorer.background())
+        working = asyncio.gather(
+            following, labels.background(), scorer.background(), told.watch(app), entered.watch(app)
+        )
         ready.set()
         await working
 
@@ -177,11 +182,12 @@ def runner_app(spec: WorkerSpec) -> faust.App:
         board=board,
         crash=crash,
     )
+    intake = Intake(prefix=topics.telemetry(spec.plant.id))
     ready = asyncio.Event()
 
     async def serve(stream: Any) -> None:
         await ready.wait()
-        await runner.process(arrivals(stream))
+        await runner.process(intake.arrivals(stream))
 
     async def keep_running() -> None:
         following = asyncio.create_task(board.follow())
@@ -190,7 +196,7 @@ def runner_app(spec: WorkerSpec) -> faust.App:
         await runner.begin()
         if loading is not None:
             await loading
-        working = asyncio.gather(following, runner.background())
+        working = asyncio.gather(following, runner.background(), intake.watch(app))
         ready.set()
         await working
 
