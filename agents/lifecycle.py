@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -52,7 +52,7 @@ class Control:
         log: Log,
         events: Tail,
         maker: TopicMaker,
-        listen: Callable[[Iterable[str]], None],
+        listen: Callable[[Installation], None],
         crash: Crash,
         now: Callable[[], datetime],
     ) -> None:
@@ -75,15 +75,11 @@ class Control:
         for plant in self._state.plants.values():
             await self._maker.ensure(topics.of_plant(plant.id, plant.partitions))
         for organisation in self._state.organisations:
-            await self._maker.ensure(topics.of_party(organisation))
+            await self._maker.ensure(topics.of_organisation(organisation))
         for pairing in self._state.pairings.values():
             await self._show(pairing)
-        self._listen(self._request_topics())
+        self._listen(self._state)
         self._ready.set()
-
-    def _request_topics(self) -> list[str]:
-        parties = [topics.OPERATOR, *self._state.organisations, *self._state.plants]
-        return [topics.requests(party) for party in parties]
 
     async def background(self) -> None:
         """Acknowledge what is done and let time decide; runs as long as the worker."""
@@ -177,7 +173,7 @@ class Control:
             for pairing in self._state.touched(fact.body):
                 await self._show(pairing)
             if isinstance(fact.body, PlantAdmitted | OrganisationRegistered):
-                self._listen(self._request_topics())
+                self._listen(self._state)
         return new
 
     async def _prepare(self, body: Body) -> None:
@@ -185,7 +181,7 @@ class Control:
         if isinstance(body, PlantAdmitted):
             await self._maker.ensure(topics.of_plant(body.plant.id, body.plant.partitions))
         if isinstance(body, OrganisationRegistered):
-            await self._maker.ensure(topics.of_party(body.organisation.id))
+            await self._maker.ensure(topics.of_organisation(body.organisation.id))
 
     async def _show(self, pairing: Pairing) -> None:
         listed = headers(PAIRING, source=SOURCE, ident=f"{pairing.id}-{pairing.fact}")

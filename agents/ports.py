@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, TypeVar
 
 from schemas.base import Offsets
 from schemas.pairing import Pairing
 from streams.envelope import Headers, RawRecord
+
+T = TypeVar("T")
 
 #: Ends the process without acknowledging anything: the only way in which Faust hands a message out again.
 Crash = Callable[[BaseException], NoReturn]
@@ -57,3 +60,13 @@ class Board(Protocol):
 async def put(sender: Sender, topic: str, key: bytes, value: bytes, headers: Headers) -> None:
     """Append one message and wait until the broker has it."""
     await (await sender.send(topic, key, value, headers))
+
+
+async def or_crash(work: Awaitable[T], crash: Crash) -> T:
+    """Do a piece of work whose failure is a broken world: a message whose handler raises, Faust would acknowledge."""
+    try:
+        return await work
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        crash(error)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from agents.acknowledge import InOrder
-from agents.ports import Board, Crash, Log, Sender
+from agents.ports import Board, Crash, Log, Sender, or_crash
 from models.contract import Failed, Predicted, Predictor
 from schemas.ledger import Covered, Ended, Outcome, Started
 from schemas.pairing import Deployment, Pairing
@@ -34,6 +34,9 @@ WINDOW = 16
 
 #: Seconds after which offsets that were passed are told to the ledger although no due frame follows.
 FLUSH_S = 0.5
+
+#: Messages that were passed and are not acknowledged yet, in one partition: they are held in memory.
+MOST_PASSED = 128
 
 #: Offsets read at a time when the rows before a frame are fetched again.
 CONTEXT_BLOCK = 512
@@ -53,12 +56,14 @@ class Arrival(Protocol):
 
 @dataclass(kw_only=True)
 class Lane:
-    """One telemetry partition: the offsets passed since its last outcome, which were not due."""
+    """One telemetry partition: the offsets passed since its last outcome, which were not due, and the rows before."""
 
     first: int
+    context: Context
     passed: list[Arrival] = field(default_factory=list)
     #: Rejections of what was passed, on their way to the broker.
     sent: list[Awaitable[object]] = field(default_factory=list)
+    #: When the first of what was passed came.
     since: float = 0.0
 
     def clear(self, last: int) -> tuple[list[Arrival], list[Awaitable[object]]]:
@@ -140,12 +145,14 @@ class Runner:
         self._board = board
         self._crash = crash
         candidate = assignment.deployment.candidate
-        self._context = Context(rows=candidate.context_rows if candidate else 0)
+        self._context_rows = candidate.context_rows if candidate else 0
         self._tags = tuple(tag.name for tag in assignment.plant.tags)
         self._known = {asset.name for asset in assignment.plant.assets}
         self._agreed = set(assignment.pairing.agreement.assets)
         self._lanes: dict[int, Lane] = {}
         self._work: asyncio.Queue[Work] = asyncio.Queue(maxsize=WINDOW)
+        #: Held from closing a range of offsets until its work is queued: a full queue lets the last comer in first.
+        self._order = asyncio.Lock()
         self._acknowledge = InOrder(window=WINDOW, crash=crash)
 
     # --- life -----------------------------------------------------------------------------------------------------
@@ -164,12 +171,11 @@ class Runner:
     def moved(self) -> None:
         """The partitions are being assigned anew: what was passed belongs to whoever gets them."""
         self._lanes.clear()
-        self._context.clear()
 
     async def process(self, arrivals: AsyncIterator[Arrival]) -> None:
         """Take telemetry in, message by message."""
         async for arrival in arrivals:
-            await self.take(arrival)
+            await or_crash(self.take(arrival), self._crash)
 
     # --- one message ----------------------------------------------------------------------------------------------
 
@@ -178,22 +184,30 @@ class Runner:
         record = arrival.record
         lane = self._lanes.get(record.partition)
         if lane is None:
-            lane = self._lanes[record.partition] = Lane(first=record.offset)
-            await self._recall(record)
+            lane = Lane(first=record.offset, context=await self._recall(record))
+            self._lanes[record.partition] = lane
         asset = (record.key or b"").decode(errors="replace")
         if not self._due(record, asset):
-            if asset not in self._known:
-                why = Rejected(
-                    reason="unknown_asset", detail=f"{self._assignment.plant.id} has no asset {asset!r}"
-                )
-                lane.sent.append(await self._send(self._rejection(record, why)))
-            lane.passed.append(arrival)
-            lane.since = time.monotonic()
+            await self._pass(lane, arrival, asset)
             return
-        first = lane.first
-        passed, sent = lane.clear(record.offset)
-        answer = asyncio.ensure_future(self._answer(record, asset, first))
-        await self._work.put(Work(arrivals=[*passed, arrival], sent=sent, answer=answer))
+        async with self._order:
+            first = lane.first
+            passed, sent = lane.clear(record.offset)
+            answer = asyncio.ensure_future(self._answer(record, asset, first, lane.context))
+            await self._work.put(Work(arrivals=[*passed, arrival], sent=sent, answer=answer))
+
+    async def _pass(self, lane: Lane, arrival: Arrival, asset: str) -> None:
+        record = arrival.record
+        if asset not in self._known:
+            why = Rejected(
+                reason="unknown_asset", detail=f"{self._assignment.plant.id} has no asset {asset!r}"
+            )
+            lane.sent.append(await self._send(self._rejection(record, why)))
+        if not lane.passed:
+            lane.since = time.monotonic()
+        lane.passed.append(arrival)
+        if len(lane.passed) >= MOST_PASSED:
+            await self._cover(record.partition, lane)
 
     def _due(self, record: RawRecord, asset: str) -> bool:
         start = self._assignment.deployment.starts.get(record.partition, 0)
@@ -206,7 +220,7 @@ class Runner:
         deployment = pairing.deployment(self._assignment.deployment.id) if pairing is not None else None
         return deployment.until if deployment is not None else self._assignment.deployment.until
 
-    async def _answer(self, record: RawRecord, asset: str, first: int) -> list[Message]:
+    async def _answer(self, record: RawRecord, asset: str, first: int, before: Context) -> list[Message]:
         frame = decode_frame(record, tags=self._tags)
         if isinstance(frame, Rejected):
             unread = frame.rows == 0
@@ -217,8 +231,8 @@ class Runner:
             entry = self._refused(record, asset, first, chosen, result="refused")
             return [self._rejection(record, chosen), self._message(entry, record)]
         # Nothing is awaited before this call: frames reach the predictor in the order of the log.
-        context, n_context = self._context.before(asset)
-        self._context.add(asset, chosen.batch)
+        context, n_context = before.before(asset)
+        before.add(asset, chosen.batch)
         answer = await self._ask(asset, chosen, frame.rows, context, n_context)
         return [self._message(self._outcome(record, frame, first, answer), record)]
 
@@ -318,18 +332,21 @@ class Runner:
                     await self._cover(partition, lane)
 
     async def _cover(self, partition: int, lane: Lane) -> None:
-        first, end = lane.first, lane.passed[-1].record
-        arrivals, sent = lane.clear(end.offset)
-        covered = Covered(
-            pairing=self._assignment.pairing.id,
-            deployment=self._assignment.deployment.id,
-            partition=partition,
-            first=first,
-            last=end.offset,
-        )
-        ready: asyncio.Future[list[Message]] = asyncio.get_running_loop().create_future()
-        ready.set_result([self._message(covered, end)])
-        await self._work.put(Work(arrivals=arrivals, sent=sent, answer=ready))
+        async with self._order:
+            if not lane.passed:
+                return
+            first, end = lane.first, lane.passed[-1].record
+            arrivals, sent = lane.clear(end.offset)
+            covered = Covered(
+                pairing=self._assignment.pairing.id,
+                deployment=self._assignment.deployment.id,
+                partition=partition,
+                first=first,
+                last=end.offset,
+            )
+            ready: asyncio.Future[list[Message]] = asyncio.get_running_loop().create_future()
+            ready.set_result([self._message(covered, end)])
+            await self._work.put(Work(arrivals=arrivals, sent=sent, answer=ready))
 
     async def _watch(self) -> None:
         """Tell the ledger when the deployment's end is fixed."""
@@ -351,20 +368,27 @@ class Runner:
 
     # --- context --------------------------------------------------------------------------------------------------
 
-    async def _recall(self, record: RawRecord) -> None:
-        """Read the rows before the first frame of a partition again, never across the start of the deployment."""
+    async def _recall(self, record: RawRecord) -> Context:
+        """The rows before the first frame of a partition, read again, never across the start of the deployment."""
+        context = Context(rows=self._context_rows)
         start = self._assignment.deployment.starts.get(record.partition, 0)
-        if not self._context.rows or record.offset <= start:
-            return
         topic = topics.telemetry(self._assignment.plant.id)
+        missing = dict.fromkeys(self._agreed, self._context_rows)
         found: list[tuple[str, Selected]] = []
         end = record.offset
-        while end > start and not self._enough(found):
-            block = await self._log.read(topic, record.partition, max(start, end - CONTEXT_BLOCK), end)
-            found = [seen for one in block if (seen := self._seen(one)) is not None] + found
-            end = max(start, end - CONTEXT_BLOCK)
-        for asset, chosen in found:
-            self._context.add(asset, chosen.batch)
+        while end > start and any(count > 0 for count in missing.values()):
+            begin = max(start, end - CONTEXT_BLOCK)
+            for one in reversed(await self._log.read(topic, record.partition, begin, end)):
+                # Of an asset whose rows are there already, nothing earlier is looked at or kept.
+                if missing.get((one.key or b"").decode(errors="replace"), 0) > 0:
+                    seen = self._seen(one)
+                    if seen is not None:
+                        found.append(seen)
+                        missing[seen[0]] -= seen[1].batch.num_rows
+            end = begin
+        for asset, chosen in reversed(found):
+            context.add(asset, chosen.batch)
+        return context
 
     def _seen(self, record: RawRecord) -> tuple[str, Selected] | None:
         """What the candidate was given of a message; None where it was given nothing."""
@@ -373,9 +397,3 @@ class Runner:
             return None
         chosen = select(frame, self._assignment.pairing.agreement.inputs)
         return None if isinstance(chosen, Rejected) else (frame.asset, chosen)
-
-    def _enough(self, found: list[tuple[str, Selected]]) -> bool:
-        rows = dict.fromkeys(self._agreed, 0)
-        for asset, chosen in found:
-            rows[asset] += chosen.batch.num_rows
-        return all(count >= self._context.rows for count in rows.values())

@@ -16,6 +16,7 @@ from agents.runner import Arrival
 from models.metrics import metrics_for
 from models.rehearsal import rehearsed
 from models.verdicts import judge
+from schemas.base import Offsets
 from schemas.evaluation import Evaluation, Verdict
 from schemas.ledger import Closed, Started, Tick
 from schemas.pairing import ENDED, Pairing, Phase
@@ -25,7 +26,7 @@ from streams import topics
 from streams.envelope import EVALUATION, REQUEST, VERDICT, RawRecord, headers
 from streams.frames import moment
 from streams.ledger import Book
-from streams.ledger_codec import decode, encode
+from streams.ledger_codec import Entry, LabelRows, OutcomeRows, decode, encode
 from streams.refusals import rejected_message
 from streams.run import Run, SumsOf
 
@@ -127,6 +128,19 @@ def digest_of(record: RawRecord) -> bytes:
     return hashlib.sha256(record.value or b"").digest()
 
 
+def read_entry(record: RawRecord) -> tuple[str, Entry] | Rejected:
+    """An entry with the pairing that it is of, which is also its key: what a range is read again by."""
+    entry = decode(record)
+    if isinstance(entry, Rejected):
+        return entry
+    pairing = entry.meta.pairing if isinstance(entry, OutcomeRows | LabelRows) else entry.pairing
+    if record.key != pairing.encode():
+        return Rejected(
+            reason="not_readable", detail=f"the key of an entry of {pairing} has to be {pairing!r}"
+        )
+    return pairing, entry
+
+
 @dataclass(kw_only=True)
 class Folded:
     """One ledger partition as far as it is folded."""
@@ -147,10 +161,10 @@ class Folded:
             return None
         self.position = record.offset + 1
         self.last_ms = record.timestamp_ms
-        entry = decode(record)
-        if isinstance(entry, Rejected):
-            return entry
-        pairing = (record.key or b"").decode(errors="replace")
+        read = read_entry(record)
+        if isinstance(read, Rejected):
+            return read
+        pairing, entry = read
         if pairing in self.closed:
             return None
         book = self.books.setdefault(pairing, Book(pairing=pairing, sums_for=sums_for))
@@ -214,6 +228,10 @@ class Scorer:
         self._published: dict[str, float] = {}
         self._closing: set[str] = set()
         self._rehearsed: set[str] = set()
+        #: The last tick of each pairing that is in the ledger, folded or not.
+        self._ticked: dict[str, int] = {}
+        #: For each pairing, a moment and the ends of the labels then, which the ledger has yet to reach.
+        self._awaited: dict[str, tuple[int, Offsets]] = {}
         self._looked = 0.0
 
     async def process(self, arrivals: AsyncIterator[Arrival]) -> None:
@@ -224,6 +242,7 @@ class Scorer:
     def moved(self) -> None:
         """The partitions are being assigned anew: the state is opened again where it is needed."""
         self._partitions.clear()
+        self._assigned = frozenset()
 
     def assigned(self, partitions: Iterable[int]) -> None:
         """These partitions are this worker's now: deadlines pass and pairings close also while no entry comes."""
@@ -361,7 +380,9 @@ class Scorer:
 
     async def _finish(self, pairing: Pairing, book: Book) -> None:
         """Close a trial, or report on a rehearsal, once nothing of it is open."""
-        if pairing.phase is Phase.CLOSING and book.ready_to_close({one.id for one in pairing.present()}):
+        ready = pairing.phase is Phase.CLOSING and book.ready_to_close({one.id for one in pairing.present()})
+        # A correction that was sent before the close counts, also while it is still on its way.
+        if ready and await self._labels_told(pairing.id) is not None:
             self._closing.add(pairing.id)
             await self._append(Closed(pairing=pairing.id), "closed")
         if pairing.phase is Phase.REHEARSING:
@@ -383,12 +404,22 @@ class Scorer:
     async def _tick(self, book: Book) -> None:
         """Tell the ledger that deadlines have passed, once every label appended before stands in it."""
         deadline = book.next_deadline_ms()
-        now = self._now_ms()
-        if deadline is None or deadline >= now or book.ticked_ms > deadline:
+        if deadline is None or deadline >= self._now_ms() or self._ticked.get(book.pairing, 0) > deadline:
             return
-        ends = await self._log.ends(topics.labels(self._plant))
-        if self._labels.taken(book.pairing, ends):
-            await self._append(Tick(pairing=book.pairing, at_ms=now), f"tick-{now}")
+        at_ms = await self._labels_told(book.pairing)
+        if at_ms is not None and at_ms > deadline:
+            await self._append(Tick(pairing=book.pairing, at_ms=at_ms), f"tick-{at_ms}")
+            self._ticked[book.pairing] = at_ms
+
+    async def _labels_told(self, pairing: str) -> int | None:
+        """A moment of late before which every label stands in the ledger; None while some are on their way."""
+        if pairing not in self._awaited:
+            self._awaited[pairing] = self._now_ms(), await self._log.ends(topics.labels(self._plant))
+        at_ms, ends = self._awaited[pairing]
+        if not self._labels.taken(pairing, ends):
+            return None
+        del self._awaited[pairing]
+        return at_ms
 
     async def _append(self, entry: Closed | Tick, ident: str) -> None:
         key, value, listed = encode(entry, source=f"/plants/{self._plant}/scorer", ident=ident)
@@ -400,13 +431,16 @@ class Scorer:
         running = evaluations(
             book, partition=folded.partition, offset=record.offset, at_ms=record.timestamp_ms, final=True
         )
-        again = await self._again(book, record, folded.partition)
+        fresh = await self._again(book, record, folded.partition)
+        again = evaluations(
+            fresh, partition=folded.partition, offset=record.offset, at_ms=record.timestamp_ms, final=True
+        )
         equal = [one.to_json() for one in running] == [one.to_json() for one in again]
         if not equal:
             log.error("pairing %s: the ledger folded again differs from the running scores", name)
         pairing = self._board.pairings.get(name)
         retired = frozenset(pairing.retired) if pairing is not None else frozenset()
-        verdicts = self._verdicts(book, again, equal=equal, retired=retired)
+        verdicts = self._verdicts(fresh, again, equal=equal, retired=retired)
         for evaluation in again:
             await self._send_evaluation(evaluation)
         for verdict in verdicts:
@@ -414,20 +448,19 @@ class Scorer:
         conclusion = ReportConclusion(pairing=name, verdicts={one.candidate: one.verdict for one in verdicts})
         await self._ask(conclusion, f"conclusion-{name}")
         folded.forget(name)
+        self._awaited.pop(name, None)
 
-    async def _again(self, book: Book, closed: RawRecord, partition: int) -> list[Evaluation]:
+    async def _again(self, book: Book, closed: RawRecord, partition: int) -> Book:
         fresh = Book(pairing=book.pairing, sums_for=sums_for)
         position = book.first_offset or 0
         while position <= closed.offset:
             end = min(position + BLOCK, closed.offset + 1)
             for record in await self._log.read(topics.ledger(self._plant), partition, position, end):
-                entry = decode(record)
-                if record.key == closed.key and not isinstance(entry, Rejected):
-                    fresh.fold(entry, offset=record.offset, digest=digest_of(record))
+                read = read_entry(record) if record.key == closed.key else None
+                if isinstance(read, tuple):
+                    fresh.fold(read[1], offset=record.offset, digest=digest_of(record))
             position = end
-        return evaluations(
-            fresh, partition=partition, offset=closed.offset, at_ms=closed.timestamp_ms, final=True
-        )
+        return fresh
 
     def _verdicts(
         self, book: Book, final: list[Evaluation], *, equal: bool, retired: frozenset[str]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
+from infra.agreement_names import number
 from infra.words import Phrase
 from infra.yaml_document import Keys
 from models.planning import NINE_IN_TEN, Forecast, Rates, Rule, forecast, units_a_day, units_needed
@@ -176,7 +177,7 @@ def _deciding(agreement: Agreement) -> Iterator[_Said]:
 
 def plan_words(plan: Plan) -> Iterator[Phrase]:
     """The plan in sentences."""
-    each, margin = f"{plan.rule.alpha:.4g}", f"{plan.rule.margin:g}"
+    each, margin = f"{plan.rule.alpha:.4g}", number(plan.decision.margin)
     planned = f"{plan.rule.planned:,}"
     yield Phrase(
         f"Decision: {planned} units planned, alpha {each} a candidate, margin {margin}"
@@ -191,6 +192,12 @@ def plan_words(plan: Plan) -> Iterator[Phrase]:
             f"  모든 단위에서 손실이 {gain} 낮은 후보의 합격까지: {needed.ko}",
         )
     yield from _expected_words(plan)
+    if not plan.decision.early:
+        end = _amount(plan, plan.rule.planned)
+        yield Phrase(
+            f"However early that is, the verdict is read at the planned end: {end.en}",
+            f"그보다 이르더라도 판정은 계획한 끝에 합니다: {end.ko}",
+        )
     if not plan.can_fall:
         yield Phrase(
             "No verdict is to be expected from this plan. Plan more units or days, fewer slots or a smaller margin; "

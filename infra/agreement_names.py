@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
+
+import rfc8785
 
 from infra.words import Phrase
 
@@ -88,17 +90,21 @@ def name_of(path: str) -> Phrase:
 
 
 def value_text(value: Any) -> str:
-    """A value of a term on one line."""
+    """A value of a term on one line, with every digit."""
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         return ", ".join(value) or "–"
-    if isinstance(value, float):
-        return number(value)
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else rfc8785.dumps(value).decode()
 
 
 def number(value: float) -> str:
-    """A number without a tail of zeros: `14`, `0.05`, `1,200,000`."""
-    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:g}"
+    """A number with every digit and without a tail of zeros: `14`, `0.05`, `1,200,000`."""
+    whole = float(value).is_integer() and abs(value) < 1e15
+    return f"{value:,.0f}" if whole else repr(value)
+
+
+def percent(share: float) -> str:
+    """A share in percent, with every digit: `5 %`."""
+    return f"{(Decimal(repr(share)) * 100).normalize():f} %"
 
 
 def joined(words: Iterable[Phrase]) -> Phrase:

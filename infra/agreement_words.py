@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from infra.agreement_names import joined, name_of, number
+from infra.agreement_names import joined, name_of, number, percent
 from infra.words import Lang, Phrase
 from schemas.agreement import Agreement, Task
 from schemas.terms import Decision, Disclosed
@@ -29,9 +29,9 @@ RECORDED = (
 )
 
 NO_GUARANTEE = Phrase(
-    "The verdict applied today is the threshold above, with `guarantee: none`: it says what was reached in this "
+    "The verdict applied today is the acceptance threshold, with `guarantee: none`: it says what was reached in this "
     "trial, without a statistical guarantee.",
-    "현재 적용되는 판정은 위의 기준값 판정이며 `guarantee: none`입니다. 이번 실증에서 나온 값을 말할 뿐, 통계적 보장은 "
+    "현재 적용되는 판정은 합격 기준값과의 비교이며 `guarantee: none`입니다. 이번 실증에서 나온 값을 말할 뿐, 통계적 보장은 "
     "없습니다.",
 )
 NOT_APPLIED = Phrase(
@@ -134,13 +134,15 @@ def _acceptance(agreement: Agreement) -> Iterator[Phrase]:
             f"비교 기준 {baseline.name}: 항상 {baseline.answer}(으)로 답합니다.",
         )
     rule = agreement.acceptance
-    unanswered = f"{100 * rule.max_unanswered:g} %"
+    unanswered = percent(rule.max_unanswered)
     least = rule.at_least is not None
     bound = rule.at_least if rule.at_least is not None else rule.at_most
+    assert bound is not None, "the agreement has exactly one threshold"
+    threshold = number(bound)
     yield Phrase(
-        f"A candidate is accepted where {rule.metric} is {'at least' if least else 'at most'} {bound:g}, over at "
+        f"A candidate is accepted where {rule.metric} is {'at least' if least else 'at most'} {threshold}, over at "
         f"least {number(rule.min_rows)} scored rows; with fewer the verdict is inconclusive.",
-        f"{rule.metric} 값이 {bound:g} {'이상' if least else '이하'}이면 합격입니다. 채점된 행이 "
+        f"{rule.metric} 값이 {threshold} {'이상' if least else '이하'}이면 합격입니다. 채점된 행이 "
         f"{number(rule.min_rows)}개보다 적으면 판정을 보류합니다.",
     )
     yield Phrase(
@@ -198,17 +200,20 @@ def _decision_rule(agreement: Agreement, decision: Decision) -> Iterator[Phrase]
         )
     else:
         yield Phrase("Loss: the share of its rows answered wrongly.", "손실: 틀리게 답한 행의 비율.")
-    margin = number(decision.margin)
+    margin = decision.margin
     yield Phrase(
-        f"A candidate is accepted where its mean loss is shown to be more than {margin} below that of every "
-        "baseline.",
-        f"후보의 평균 손실이 모든 비교 기준보다 {margin}보다 크게 낮다고 입증되면 합격입니다.",
+        "A candidate is accepted where its mean loss is shown to be "
+        + (f"more than {number(margin)} below" if margin else "below")
+        + " that of every baseline.",
+        "후보의 평균 손실이 모든 비교 기준보다 "
+        + (f"{number(margin)} 넘게 낮다고" if margin else "낮다고")
+        + " 입증되면 합격입니다.",
     )
     yield Phrase(
         f"Planned for {number(decision.planned_units)} units and {decision.slots} candidates; the chance of a wrong "
-        f"verdict is at most {100 * decision.alpha:g} % in all.",
+        f"verdict is at most {percent(decision.alpha)} in all.",
         f"판정 단위 {number(decision.planned_units)}개, 후보 {decision.slots}개로 계획합니다. 잘못 판정할 확률은 모두 "
-        f"합쳐 {100 * decision.alpha:g} % 이하입니다.",
+        f"합쳐 {percent(decision.alpha)} 이하입니다.",
     )
 
 
@@ -254,7 +259,7 @@ def _limits(agreement: Agreement) -> Iterator[Phrase]:
     for name in ("failures", "abstentions"):
         share = getattr(limits, name)
         if share is not None:
-            yield _line(f"limits.{name}", f"{100 * share:g} %")
+            yield _line(f"limits.{name}", percent(share))
     yield _line("quotas.candidates", number(agreement.quotas.candidates))
 
 

@@ -5,15 +5,20 @@ Each setting that is not the default has its reason beside it; what was measured
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 import faust
+from aiokafka.errors import KafkaError
 
+from infra.errors import InfraError
 from streams.envelope import Headers, RawRecord, pairs
 from streams.topics import WRITTEN_BYTES
 
@@ -23,6 +28,13 @@ log = logging.getLogger(__name__)
 BROKEN_WORLD = 75
 
 SEND_BYTES = WRITTEN_BYTES + 64 * 1024
+
+#: Seconds between looks for messages that an agent was not given, and how long one may be missing.
+LOOK_S, WITHHELD_S = 2.0, 4.0
+
+
+class MessageWithheld(InfraError):
+    """A message stands in its topic and was never handed to the agent that waits for it."""
 
 
 def make_app(name: str, *, bootstrap: str, home: Path, member: str | None) -> faust.App:
@@ -91,10 +103,61 @@ class FaustArrival:
         return bool(self._event.ack())
 
 
-async def arrivals(stream: Any) -> AsyncIterator[FaustArrival]:
-    """Every message of a stream, none of them acknowledged by Faust."""
-    async for event in stream.noack().events():
-        yield FaustArrival(event)
+@dataclass(kw_only=True)
+class Intake:
+    """What an agent has been given so far of the topics whose names begin with `prefix`, or with one of several."""
+
+    prefix: str | tuple[str, ...]
+    #: The offset after the last one given, by topic and partition.
+    given: dict[tuple[str, int], int] = field(default_factory=dict)
+    #: How often the agent has come back for the next message, and whether it waits for one now.
+    asked: int = 0
+    waits: bool = False
+
+    async def arrivals(self, stream: Any) -> AsyncIterator[FaustArrival]:
+        """Every message of a stream, none of them acknowledged by Faust."""
+        self.asked, self.waits = self.asked + 1, True
+        async for event in stream.noack().events():
+            arrival = FaustArrival(event)
+            self.waits = False
+            self.given[arrival.record.topic, arrival.record.partition] = arrival.record.offset + 1
+            yield arrival
+            self.asked, self.waits = self.asked + 1, True
+
+    async def withheld(self, app: faust.App) -> dict[tuple[str, int], int]:
+        """Offsets that stand in an assigned partition and were never given to the agent, the first of each."""
+        consumer = app.consumer
+        places = [place for place in consumer.assignment() if place.topic.startswith(self.prefix)]
+        if not places or not self.waits:
+            return {}
+        ends = await consumer.highwaters(*places)
+        begins = await consumer.earliest_offsets(*places)
+        found = {}
+        for place in places:
+            committed = consumer._committed_offset[place] or 0
+            given = max(self.given.get((place.topic, place.partition), 0), committed, begins.get(place) or 0)
+            if given < (ends.get(place) or 0):
+                found[place.topic, place.partition] = given
+        return found
+
+    async def watch(self, app: faust.App) -> None:
+        """End the process where a message is withheld from an agent that waits.
+
+        While the partitions are being assigned anew, Faust now and then throws a message away that it has fetched
+        and reads on behind it. Nothing is acknowledged, so the next process is given it again.
+        """
+        before: tuple[int, dict[tuple[str, int], int]] = (0, {})
+        since = 0.0
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                now = (self.asked, await self.withheld(app))
+            except KafkaError:
+                continue  # a broker that is away withholds nothing
+            if not now[1] or now != before or app.rebalancing:
+                before, since = now, time.monotonic()
+            elif time.monotonic() - since >= WITHHELD_S:
+                crash(MessageWithheld(f"the consumer passed over {now[1]} without handing it out"))
 
 
 class FaustSender:

@@ -14,13 +14,14 @@ from typing import Any, Literal
 import faust
 from pydantic import BaseModel, ConfigDict
 
+from agents.feeds import Feeds
 from agents.labels import Labels
 from agents.lifecycle import Control
 from agents.runner import Assignment, Runner
 from agents.scorer import Scorer
 from infra import kafka_admin
 from infra.candidate import Candidate
-from infra.faust_worker import FaustSender, arrivals, crash, guarded, make_app, raw_topic, run
+from infra.faust_worker import FaustSender, Intake, crash, guarded, make_app, raw_topic, run
 from infra.groups import CONTROL, runner_group, scorer_group
 from infra.log import PairingBoard, TopicLog, TopicTail
 from infra.model_files import contract_of
@@ -32,6 +33,7 @@ from models.contract import Predictor
 from schemas.pairing import Deployment, Pairing
 from schemas.parties import Plant
 from streams import topics
+from streams.lifecycle import Installation
 
 
 class WorkerSpec(BaseModel):
@@ -61,40 +63,58 @@ class WorkerSpec(BaseModel):
 
 
 def control_app(spec: WorkerSpec) -> faust.App:
-    """Control: requests in, facts out."""
+    """Control: requests in, facts out, and to each party what it may see of them."""
     app = make_app(spec.group, bootstrap=spec.bootstrap, home=spec.home, member=None)
     requests = raw_topic(app, topics.requests(topics.OPERATOR))
+    told = raw_topic(app, topics.EVENTS)
     # A party that is registered later has a topic of its own: by default Faust waits 45 s before it looks.
     app.topics._resubscribe_sleep_lock_seconds = 0.2
 
-    def listen(names: Iterable[str]) -> None:
-        wanted = tuple(names)
-        for channel in app.topics:
-            # The agent reads a copy of the topic made above; the subscription follows what the copies name.
-            if requests.topics[0] in channel.topics and tuple(channel.topics) != wanted:
-                channel.topics = wanted
-                app.topics._flag_changes()
+    def listen(state: Installation) -> None:
+        parties = [topics.OPERATOR, *state.organisations, *state.plants]
+        _resubscribe(app, requests.topics[0], [topics.requests(party) for party in parties])
+        scored = [name(plant) for plant in state.plants for name in (topics.evaluations, topics.verdicts)]
+        _resubscribe(app, topics.EVENTS, [topics.EVENTS, *scored])
 
+    sender, reading = FaustSender(app), TopicLog(spec.bootstrap)
     control = Control(
-        sender=FaustSender(app),
-        log=TopicLog(spec.bootstrap),
+        sender=sender,
+        log=reading,
         events=TopicTail(spec.bootstrap, topics.EVENTS),
         maker=AdminTopics(spec.bootstrap),
         listen=listen,
         crash=crash,
         now=lambda: datetime.now(UTC),
     )
+    feeds = Feeds(sender=sender, log=reading, events=TopicTail(spec.bootstrap, topics.EVENTS), crash=crash)
+    asked = Intake(prefix=topics.requests(""))
+    # Facts, evaluations and verdicts: everything of this installation but the requests.
+    seen = Intake(prefix=(topics.EVENTS, topics.evaluations(""), topics.verdicts("")))
 
     async def judge_requests(stream: Any) -> None:
-        await control.process(arrivals(stream))
+        await control.process(asked.arrivals(stream))
+
+    async def tell_parties(stream: Any) -> None:
+        await feeds.process(seen.arrivals(stream))
 
     async def keep_control() -> None:
         await control.begin()
-        await control.background()
+        await asyncio.gather(control.background(), feeds.background(), asked.watch(app), seen.watch(app))
 
     app.agent(requests, name="control", concurrency=1)(judge_requests)
+    app.agent(told, name="feeds", concurrency=1)(tell_parties)
     app.task(guarded(keep_control))
     return app
+
+
+def _resubscribe(app: faust.App, first: str, names: Iterable[str]) -> None:
+    """Have the agent that reads the topic `first` read all of these."""
+    wanted = tuple(names)
+    for channel in app.topics:
+        # The agent reads a copy of the topic that it was given; the subscription follows what the copies name.
+        if first in channel.topics and tuple(channel.topics) != wanted:
+            channel.topics = wanted
+            app.topics._flag_changes()
 
 
 class AdminTopics:
@@ -127,20 +147,23 @@ def scorer_app(spec: WorkerSpec) -> faust.App:
         crash=crash,
         now_ms=lambda: time.time_ns() // 1_000_000,
     )
+    told, entered = Intake(prefix=topics.labels(plant)), Intake(prefix=topics.ledger(plant))
     ready = asyncio.Event()
 
     async def take_labels(stream: Any) -> None:
         await ready.wait()
-        await labels.process(arrivals(stream))
+        await labels.process(told.arrivals(stream))
 
     async def fold_ledger(stream: Any) -> None:
         await ready.wait()
-        await scorer.process(arrivals(stream))
+        await scorer.process(entered.arrivals(stream))
 
     async def keep_scores() -> None:
         following = asyncio.create_task(board.follow())
         await board.loaded()
-        working = asyncio.gather(following, labels.background(), scorer.background())
+        working = asyncio.gather(
+            following, labels.background(), scorer.background(), told.watch(app), entered.watch(app)
+        )
         ready.set()
         await working
 
@@ -178,11 +201,12 @@ def runner_app(spec: WorkerSpec) -> faust.App:
         board=board,
         crash=crash,
     )
+    intake = Intake(prefix=topics.telemetry(spec.plant.id))
     ready = asyncio.Event()
 
     async def serve(stream: Any) -> None:
         await ready.wait()
-        await runner.process(arrivals(stream))
+        await runner.process(intake.arrivals(stream))
 
     async def keep_running() -> None:
         following = asyncio.create_task(board.follow())
@@ -191,7 +215,7 @@ def runner_app(spec: WorkerSpec) -> faust.App:
         await runner.begin()
         if loading is not None:
             await loading
-        working = asyncio.gather(following, runner.background())
+        working = asyncio.gather(following, runner.background(), intake.watch(app))
         ready.set()
         await working
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 
 from streams.frames import encode_batch
@@ -27,18 +28,11 @@ class Context:
         """Take the rows of the asset's next frame in."""
         if not self.rows:
             return
+        # Senders differ in what they say about columns beside their types; batches are joined without it.
+        batch = pa.RecordBatch.from_arrays(batch.columns, names=batch.schema.names)
         kept = self._kept.get(asset)
         if kept is not None and batch.num_rows < self.rows:
-            joined = pa.Table.from_batches([kept, batch]).combine_chunks()
-            batch = joined.to_batches()[0]
+            batch = pa.Table.from_batches([kept, batch]).combine_chunks().to_batches()[0]
         start = max(0, batch.num_rows - self.rows)
         # A copy, so that the few rows do not keep their whole frame in memory.
-        self._kept[asset] = batch.slice(start).take(pa.array(range(batch.num_rows - start)))
-
-    def full(self, asset: str) -> bool:
-        """Whether nothing earlier could change what is kept of an asset."""
-        return asset in self._kept and self._kept[asset].num_rows >= self.rows
-
-    def clear(self) -> None:
-        """Forget everything: the partitions have moved."""
-        self._kept.clear()
+        self._kept[asset] = batch.take(np.arange(start, batch.num_rows))

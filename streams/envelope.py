@@ -30,6 +30,7 @@ LEDGER_OUTCOME = "fieldproof.ledger.outcome"
 LEDGER_LABELS = "fieldproof.ledger.labels"
 EVALUATION = "fieldproof.evaluation"
 VERDICT = "fieldproof.verdict"
+FEED = "fieldproof.feed"
 REJECTED = "fieldproof.rejected"
 
 

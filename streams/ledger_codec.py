@@ -107,6 +107,18 @@ def _with_rows(meta: bytes, times_us: np.ndarray, columns: dict[str, np.ndarray]
 
 def decode(record: RawRecord) -> Entry | Rejected:
     """Read a ledger message; what cannot be read is a value that says why."""
+    entry = _decode(record)
+    if isinstance(entry, Rejected):
+        return entry
+    pairing = entry.meta.pairing if isinstance(entry, OutcomeRows | LabelRows) else entry.pairing
+    if record.key != pairing.encode():
+        return Rejected(
+            reason="wrong_value", detail=f"the entry is of {pairing!r}, and its key names another"
+        )
+    return entry
+
+
+def _decode(record: RawRecord) -> Entry | Rejected:
     value = record.value or b""
     try:
         match record.header("ce_type"):

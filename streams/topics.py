@@ -34,6 +34,11 @@ def requests(party: str) -> str:
     return f"fp.requests.{party}"
 
 
+def results(party: str) -> str:
+    """What a party may see of its pairings."""
+    return f"fp.results.{party}"
+
+
 def pairings(plant: str) -> str:
     """The present state of a plant's pairings."""
     return f"fp.pairings.{plant}"
@@ -95,8 +100,13 @@ def of_installation() -> tuple[TopicSpec, ...]:
 
 
 def of_party(party: str) -> tuple[TopicSpec, ...]:
-    """The topics of one party: an organisation, or a plant's workers."""
+    """The topic in which a party asks: an organisation, or a plant's workers."""
     return (_spec(requests(party), 1, days=365, size=MESSAGE_BYTES),)
+
+
+def of_organisation(party: str) -> tuple[TopicSpec, ...]:
+    """The topics of one organisation: where it asks, and its feed."""
+    return (*of_party(party), _spec(results(party), 1, days=None))
 
 
 def of_plant(plant: str, partitions: int) -> tuple[TopicSpec, ...]:

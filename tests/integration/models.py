@@ -40,4 +40,3 @@ def _save(path: Path, code: str, *, inputs: tuple[str, ...] = ("x",), context_ro
         uv_project_path=str(scratch),
         metadata={"fieldproof": {"context_rows": context_rows}},
     )
-

@@ -1,0 +1,57 @@
+"""What a party's feed carries: facts, evaluations and verdicts of its pairings, as far as the agreement lets it see them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from schemas.base import Digest, Ident, Moment, Record
+from schemas.evaluation import Audit, Counts, Outcome
+from schemas.events import Fact
+
+
+class FeedFact(Record):
+    """A fact about the party's pairing, or the refusal of its own request."""
+
+    kind: Literal["fact"] = "fact"
+    fact: Fact
+
+
+class FeedEvaluation(Record):
+    """What the party may see of an evaluation."""
+
+    kind: Literal["evaluation"] = "evaluation"
+    pairing: Ident
+    candidate: str
+    baseline: bool
+    phase: Literal["rehearsal", "trial"]
+    at: Moment
+    final: bool
+    ledger_offset: int
+    #: The ledger's hash chain: whoever sees the ledger can tell that it is the same one.
+    chain: Digest
+    counts: Counts | None = None
+    audit: Audit | None = None
+    metrics: dict[str, float] | None = None
+    confusion: dict[str, int] | None = None
+
+
+class FeedVerdict(Record):
+    """What the party may see of a verdict."""
+
+    kind: Literal["verdict"] = "verdict"
+    pairing: Ident
+    candidate: str
+    verdict: Outcome
+    rule: str
+    reason: str
+    value: float | None = None
+    threshold: float
+    agreement_digest: Digest
+    chain: Digest
+
+
+FeedItem = Annotated[FeedFact | FeedEvaluation | FeedVerdict, Field(discriminator="kind")]
+
+FEED_ITEM: TypeAdapter[FeedFact | FeedEvaluation | FeedVerdict] = TypeAdapter(FeedItem)

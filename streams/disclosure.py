@@ -1,0 +1,100 @@
+"""Who may see what of a pairing, and how often: the agreement's word on it, as a function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from schemas.base import Ident
+from schemas.evaluation import Evaluation, Verdict
+from schemas.events import Fact, RequestRefused
+from schemas.feeds import FeedEvaluation, FeedFact, FeedVerdict
+from schemas.pairing import Pairing
+from schemas.terms import Disclosed
+from streams.lifecycle import Installation
+
+#: The manufacturer's data and labels made them: it sees all of them, as they come.
+EVERYTHING = Disclosed(what=("counts", "metrics", "verdict", "unit_losses"), every="live")
+NOTHING = Disclosed(what=(), every="close")
+
+
+def parties_of(pairing: Pairing) -> tuple[Ident, ...]:
+    """The parties that have a share in a pairing, each once."""
+    return tuple(dict.fromkeys((pairing.manufacturer, pairing.startup, *pairing.coordinators)))
+
+
+def granted_to(party: Ident, pairing: Pairing) -> Disclosed:
+    """What the agreement lets a party see; a stranger sees nothing."""
+    disclosure = pairing.agreement.disclosure
+    if party == pairing.manufacturer:
+        return EVERYTHING
+    if party == pairing.startup:
+        return disclosure.startup
+    if party in pairing.coordinators:
+        return disclosure.coordinator
+    return NOTHING
+
+
+def fact_for(fact: Fact, state: Installation) -> Iterable[tuple[Ident, FeedFact]]:
+    """Who is told of a fact: the sides of its pairing; of a refusal only the party that was refused."""
+    told = FeedFact(fact=fact)
+    if isinstance(fact.body, RequestRefused):
+        return [(fact.party, told)] if fact.party in state.organisations else []
+    pairing = state.pairings.get(getattr(fact.body, "pairing", ""))
+    if pairing is None:
+        return [(fact.party, told)] if fact.party in state.organisations else []
+    return [(party, told) for party in parties_of(pairing)]
+
+
+def evaluation_for(party: Ident, pairing: Pairing, evaluation: Evaluation) -> FeedEvaluation | None:
+    """What a party may see of an evaluation; None where that is nothing. How often is `due`."""
+    what = granted_to(party, pairing).what
+    if "counts" not in what and "metrics" not in what:
+        return None
+    counts, metrics = "counts" in what, "metrics" in what
+    return FeedEvaluation(
+        pairing=evaluation.pairing,
+        candidate=evaluation.candidate,
+        baseline=evaluation.baseline,
+        phase=evaluation.phase,
+        at=evaluation.at,
+        final=evaluation.final,
+        ledger_offset=evaluation.ledger_offset,
+        chain=evaluation.chain,
+        counts=evaluation.counts if counts else None,
+        audit=evaluation.audit if counts else None,
+        metrics=evaluation.metrics if metrics else None,
+        confusion=evaluation.confusion if metrics else None,
+    )
+
+
+def verdict_for(party: Ident, pairing: Pairing, verdict: Verdict) -> FeedVerdict | None:
+    """What a party may see of a verdict; None where that is nothing."""
+    what = granted_to(party, pairing).what
+    if "verdict" not in what:
+        return None
+    return FeedVerdict(
+        pairing=verdict.pairing,
+        candidate=verdict.candidate,
+        verdict=verdict.verdict,
+        rule=verdict.rule,
+        reason=verdict.reason,
+        value=verdict.value if "metrics" in what else None,
+        threshold=verdict.threshold,
+        agreement_digest=verdict.agreement_digest,
+        chain=verdict.evaluation.chain,
+    )
+
+
+def due(party: Ident, pairing: Pairing, evaluation: Evaluation, last: FeedEvaluation | None) -> bool:
+    """Whether an evaluation is to be sent to a party now, after the last one that was sent.
+
+    Live: every one. Daily: the first of each day, UTC. At the close: the final one alone; it is sent in any case, once.
+    """
+    if last is not None and last.ledger_offset >= evaluation.ledger_offset and last.final >= evaluation.final:
+        return False
+    every = granted_to(party, pairing).every
+    if evaluation.final or every == "live":
+        return True
+    if every == "daily":
+        return last is None or last.at.date() < evaluation.at.date()
+    return False
