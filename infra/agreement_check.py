@@ -120,7 +120,7 @@ def _secrecy(agreement: Agreement) -> Iterator[_Said]:
 def _labels(agreement: Agreement) -> Iterator[_Said]:
     if agreement.labels.absent_means == "normal" and agreement.labels.watermark_days is None:
         yield (
-            ("labels",),
+            ("labels", "watermark_days"),
             "silence means normal only up to a watermark, and no watermark duty is agreed: add watermark_days",
             "라벨이 없으면 정상으로 보는 것은 검사 완료 시점까지입니다. 주기 의무(watermark_days)를 정하세요.",
         )
@@ -162,7 +162,7 @@ def _deciding(agreement: Agreement) -> Iterator[_Said]:
         )
     if agreement.phases.rehearsal_days is None and not agreement.phases.rehearsal_rows:
         yield (
-            ("phases",),
+            ("phases", "rehearsal_rows"),
             "there is no rehearsal in which units are checked for dependence and the best constant is found",
             "리허설이 없어 판정 단위의 독립성과 최선의 고정 답을 미리 확인할 수 없습니다.",
         )

@@ -5,6 +5,7 @@ Every term has a value that holds where an agreement says nothing, and that valu
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
@@ -150,7 +151,8 @@ class Decision(Record):
 class Cost(Record):
     """What a wrong answer to one row costs the manufacturer (비용)."""
 
-    currency: str = Field(default="KRW", pattern=r"^[A-Z]{3}$")
+    #: ISO 4217.
+    currency: str = "KRW"
     #: With two classes: the second one answered where the first is true, and the other way round.
     false_alarm: Amount | None = None
     missed: Amount | None = None
@@ -159,6 +161,12 @@ class Cost(Record):
 
     @model_validator(mode="after")
     def _one_form(self) -> Cost:
+        if re.fullmatch("[A-Z]{3}", self.currency) is None:
+            raise wrong(
+                "currency",
+                f"{self.currency!r} is no code of a currency: three capitals, such as KRW",
+                f"{self.currency!r}은(는) 통화 코드가 아닙니다. KRW처럼 대문자 세 글자로 쓰세요.",
+            )
         pair = (self.false_alarm, self.missed)
         if self.matrix and pair != (None, None):
             raise wrong(

@@ -108,7 +108,8 @@ def check(
     for note in file.document.notes:
         report.place("note", note, "yellow")
     for one in remarks(agreement):
-        report.place("remark", file.document.problem((*file.keys, *one.keys), one.message), "yellow")
+        place = file.document.problem((*file.keys, *one.keys), one.message, at_name=True)
+        report.place("remark", place, "yellow")
     plan = plan_of(agreement)
     report.say(Phrase(f"SHA-256 {file.agreement.digest()}", f"SHA-256 {file.agreement.digest()}"))
     report.say(NO_GUARANTEE, "dim")
