@@ -8,9 +8,11 @@ import sys
 import typer
 
 from infra.cli import (
+    agreement,
     apply,
     candidate,
     demo,
+    feed,
     init,
     label,
     pairing,
@@ -39,9 +41,11 @@ app.command()(apply.apply)
 app.command()(replay.replay)
 app.command()(watch.watch)
 app.command()(status.status)
+app.command()(feed.feed)
 app.add_typer(candidate.app, name="candidate")
 app.add_typer(label.app, name="label")
 app.add_typer(pairing.app, name="pairing")
+app.add_typer(agreement.app, name="agreement")
 app.add_typer(parties.organisation, name="organisation")
 app.add_typer(parties.programme, name="programme")
 app.add_typer(parties.plant, name="plant")

@@ -381,6 +381,7 @@ def timeline(pairing: PairingArgument = None, lang: LangOption = None, as_json: 
         facts = [fact for fact in client.facts if fact.subject == present.id]
         zone = client.state.plants[present.plant].time_zone
         names = {one.id: one.name for one in client.state.organisations.values()}
+        names |= {one.id: one.name for one in client.state.plants.values()}
     screen = Screen(as_json=as_json)
     for fact in facts:
         screen.emit(fact.to_dict())
@@ -389,3 +390,29 @@ def timeline(pairing: PairingArgument = None, lang: LangOption = None, as_json: 
         for at, who, what in story(facts, names, zone, language(lang, os.environ)):
             table.add_row(f"[dim]{at}[/dim]", who, what)
         screen.show(table)
+
+
+@app.command()
+def kit(
+    pairing: PairingArgument = None,
+    directory: Annotated[
+        Path | None, typer.Option("--to", help="Where to; a folder named after the pairing if not given.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write what the start-up needs to begin: schema, units, limits, a first model as script and notebook.
+
+    Exit code 2: there is no such pairing, or the folder is not empty; 3: the installation does not answer.
+
+    Example: fieldproof pairing kit pump-2026-01 --to kit
+    """
+    from infra.client import Client
+    from infra.kit import write_kit
+
+    with Client.connect() as client:
+        present = client.pairing(pairing)
+        site = client.state.plants[present.plant]
+    screen = Screen(as_json=as_json)
+    for path in write_kit(directory or Path(f"{present.id}-kit"), present, site):
+        screen.emit({"kind": "written", "path": str(path)})
+        screen.say(f"wrote {path}")

@@ -82,12 +82,12 @@ class _Comparison:
             return []
         return [
             problem
-            for branch in _alternatives(inner)
-            for problem in self._within_one(_resolved(branch, self.inner_root), outer, at)
+            for branch in _alternatives(inner, self.inner_root)
+            for problem in self._within_one(branch, outer, at)
         ]
 
     def _within_one(self, inner: Schema, outer: Schema, at: str) -> list[str]:
-        branches = [_resolved(branch, self.outer_root) for branch in _alternatives(outer)]
+        branches = _alternatives(outer, self.outer_root)
         kind = _kind(inner)
         if len(branches) > 1 and kind is not None:
             branches = [branch for branch in branches if _kind(branch) == kind]
@@ -120,7 +120,9 @@ class _Comparison:
             yield self._say(at, f"is {have or 'anything'}, and {wanted} is what")
             return
         if "format" in outer and inner.get("format") != outer["format"]:
-            yield self._say(at, f"is {inner.get('format', 'any ' + str(have))}, and {outer['format']} is what")
+            yield self._say(
+                at, f"is {inner.get('format', 'any ' + str(have))}, and {outer['format']} is what"
+            )
         allowed = _listed(outer)
         if allowed is None or self._may_grow(outer):
             return
@@ -179,7 +181,9 @@ class _Comparison:
 
     def _say(self, at: str, what: str) -> str:
         readers = self.side is Side.READER
-        return f"{at or 'record'}: {what} {'readers do not expect' if readers else 'is not accepted any more'}"
+        return (
+            f"{at or 'record'}: {what} {'readers do not expect' if readers else 'is not accepted any more'}"
+        )
 
 
 def _resolved(schema: Schema, root: Schema) -> Schema:
@@ -193,9 +197,11 @@ def _resolved(schema: Schema, root: Schema) -> Schema:
     return schema
 
 
-def _alternatives(schema: Schema) -> list[Schema]:
-    listed: list[Schema] = schema.get("anyOf") or schema.get("oneOf") or [schema]
-    return listed
+def _alternatives(schema: Schema, root: Schema) -> list[Schema]:
+    """What a schema may be, one by one and without references; a union within a union counts as one."""
+    schema = _resolved(schema, root)
+    listed: list[Schema] = schema.get("anyOf") or schema.get("oneOf") or []
+    return [one for branch in listed for one in _alternatives(branch, root)] or [schema]
 
 
 def _kind(schema: Schema) -> str | None:

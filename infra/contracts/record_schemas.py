@@ -65,7 +65,10 @@ RECORDS = (
         about="The protocol of a proof. It travels inside requests and facts; both sides consent to its hash.",
     ),
     RecordType(
-        name="fact", type=Fact, direction="written", about="A fact: what control has decided, numbered without a gap."
+        name="fact",
+        type=Fact,
+        direction="written",
+        about="A fact: what control has decided, numbered without a gap.",
     ),
     RecordType(name="pairing", type=Pairing, direction="written", about="A pairing as it stands now."),
     RecordType(
@@ -231,7 +234,9 @@ def references(schema: object) -> Iterator[str]:
 
 def definitions(direction: Direction, records: tuple[RecordType, ...] = RECORDS) -> Definitions:
     """The schemas of these records as they are accepted, or as they are written."""
-    mode: Literal["validation", "serialization"] = "validation" if direction == "accepted" else "serialization"
+    mode: Literal["validation", "serialization"] = (
+        "validation" if direction == "accepted" else "serialization"
+    )
     made, described = TypeAdapter.json_schemas(
         [(record.name, mode, TypeAdapter(record.type)) for record in records], schema_generator=RecordSchema
     )
