@@ -220,8 +220,9 @@ def _one(what: str, ident: str | None, known: dict[str, T]) -> T:
     if ident is None:
         if len(known) == 1:
             return next(iter(known.values()))
-        there = ", ".join(sorted(known)) or "none; open one with `fieldproof apply`"
-        raise Unknown(f"which {what}? There are: {there}")
+        if not known:
+            raise Unknown(f"there is no {what} yet; open one with `fieldproof apply`")
+        raise Unknown(f"which {what}? Give --{what}. There are: {', '.join(sorted(known))}")
     if ident not in known:
         there = ", ".join(sorted(known)) or "none; open one with `fieldproof apply`"
         raise Unknown(f"there is no {what} {ident!r}. There are: {there}")

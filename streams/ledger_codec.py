@@ -40,6 +40,18 @@ from streams.frames import first_problem
 
 META = b"fieldproof"
 
+#: What Arrow and this module raise over bytes that are no entry.
+NOT_READABLE = (
+    pa.ArrowException,
+    IndexError,
+    KeyError,
+    MemoryError,
+    OSError,
+    StopIteration,
+    TypeError,
+    ValueError,
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class OutcomeRows:
@@ -136,17 +148,16 @@ def _decode(record: RawRecord) -> Entry | Rejected:
                 return Rejected(reason="unknown_kind", detail=f"no ledger entry has the type {kind!r}")
     except ValidationError as error:
         return Rejected(reason="not_readable", detail=first_problem(error))
-    except (pa.ArrowException, KeyError, IndexError, ValueError, StopIteration, OSError, TypeError) as error:
+    except NOT_READABLE as error:
         return Rejected(reason="not_readable", detail=" ".join(str(error).split())[:200])
 
 
 def _open(value: bytes) -> tuple[bytes, np.ndarray, list[np.ndarray]]:
     with pa.ipc.open_stream(value) as reader:
         batch = reader.read_next_batch()
-    meta = batch.schema.metadata[META]
-    times = batch.column(0).to_numpy(zero_copy_only=False)
-    columns = [
-        np.asarray(batch.column(i).to_numpy(zero_copy_only=False), np.float64)
-        for i in range(1, batch.num_columns)
-    ]
-    return meta, np.asarray(times, dtype=np.int64), columns
+    batch.validate(full=True)
+    kinds = [pa.int64(), *[pa.float64()] * (batch.num_columns - 1)]
+    if batch.schema.types != kinds or any(column.null_count for column in batch.columns):
+        raise ValueError("the rows of an entry are times, int64, and float64 columns without nulls")
+    times, *columns = [column.to_numpy(zero_copy_only=False) for column in batch.columns]
+    return batch.schema.metadata[META], times, columns

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,19 +31,30 @@ class Reader:
         self.environment = environment(self.home, CMAPSS=str(DATA), COLUMNS="200", LC_ALL="C.UTF-8")
         self.environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{self.environment['PATH']}"
 
+    @contextmanager
+    def installation(self) -> Iterator[None]:
+        """`fieldproof up` in the other terminal."""
+        up = Running(self.home, "up", "--json")
+        try:
+            up.record("running")
+            yield
+        finally:
+            up.stop()
+
     def follow(self, heading: str) -> None:
         """Do everything below a heading, and compare what is printed with what the guide shows."""
         printed = ""
         for block in (one for one in blocks(GUIDE) if one.heading.startswith(heading)):
             if block.language == "sh" and block.word not in ("setup", "up"):
-                printed = self._run(block)
+                printed = self.run(block)
             elif block.language == "text":
                 assert not missing(block.text, printed), printed
             elif block.language == "yaml":
                 file = self.folder / block.word
                 file.write_text(replaced(file.read_text(encoding="utf-8"), block.text), encoding="utf-8")
 
-    def _run(self, block: Block) -> str:
+    def run(self, block: Block) -> str:
+        """What a block prints; it has to end as it says."""
         shell = ["bash", "-euo", "pipefail", "-c", block.text]
         done = subprocess.run(
             shell,
@@ -61,12 +74,8 @@ class Reader:
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     assert [one.text for one in blocks(GUIDE) if one.word == "up"] == ["fieldproof up\n"]
     reader = Reader(tmp_path_factory.mktemp("first-poc"))
-    up = Running(reader.home, "up", "--json")
-    try:
-        up.record("running")
+    with reader.installation():
         yield reader
-    finally:
-        up.stop()
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"C-MAPSS is not in {DATA}; FIELDPROOF_DATA names its parent")
@@ -82,3 +91,14 @@ def test_the_first_example_gives_the_published_figures_of_c_mapss(reader: Reader
 
 def test_the_second_example_comes_from_a_messy_export_to_a_verdict(reader: Reader) -> None:
     reader.follow("Example 2")
+
+
+def test_an_installation_that_is_started_again_knows_what_was_and_answers(tmp_path: Path) -> None:
+    reader = Reader(tmp_path)
+    apply = Block(language="sh", word="", heading="", text="fieldproof init poc; fieldproof apply poc")
+    with reader.installation():
+        assert "pump-2026-01: new" in reader.run(apply)
+    with reader.installation():
+        assert "pump-2026-01: unchanged" in reader.run(replace(apply, text="fieldproof apply poc"))
+        end = replace(apply, text="fieldproof pairing end")
+        assert "pump-2026-01: ended" in reader.run(end)
