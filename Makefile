@@ -7,7 +7,7 @@ RUN := $(UV) run --frozen --no-sync
 # Containers often forbid byte code; without it every start compiles MLflow anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo skab check lint test unit integration clean
+.PHONY: help setup demo skab check lint test unit integration contracts clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is
@@ -43,6 +43,9 @@ integration: setup ## The tests against a real broker, MLflow and sandbox
 
 test: setup ## Every test
 	$(RUN) pytest
+
+contracts: setup ## Write docs/asyncapi.yaml, docs/schemas and docs/examples anew from the models
+	$(RUN) python -m infra.contracts write
 
 check: lint test ## Everything that has to be true before a commit
 

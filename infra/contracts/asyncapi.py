@@ -6,6 +6,7 @@ import io
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import LiteralScalarString
 
 from infra.contracts.channels import CHANNELS, MESSAGES, PARTIES, PLANT, Channel, Message, Party
 from infra.contracts.compatibility import Side
@@ -58,14 +59,24 @@ def document(version: str, *, accepted: Definitions, written: Definitions) -> Js
 def text(made: Json) -> str:
     """The document as YAML."""
     yaml = YAML()
-    yaml.width = 110
+    # Folded lines would change with a word: every text stays on its line.
+    yaml.width = 100_000
     yaml.allow_unicode = True
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.representer.ignore_aliases = lambda *_: True
     out = io.StringIO()
     out.write("# Generated from the models by `make contracts`; changes made here are lost.\n")
-    yaml.dump(made, out)
+    yaml.dump(_as_blocks(made), out)
     return out.getvalue()
+
+
+def _as_blocks(value: Any) -> Any:
+    """Texts of several lines as they are read."""
+    if isinstance(value, dict):
+        return {key: _as_blocks(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_as_blocks(one) for one in value]
+    return LiteralScalarString(value) if isinstance(value, str) and "\n" in value else value
 
 
 def _channel(channel: Channel) -> Json:

@@ -240,5 +240,5 @@ def _reaches(inner: Schema, word: str, bound: float, *, upper: bool) -> bool:
         return all(sign * len(str(value)) >= sign * bound for value in listed)
     if other is None or other not in inner:
         return False
-    past, limit = sign * inner[other], sign * bound
+    past, limit = float(sign * inner[other]), sign * bound
     return past >= limit if other.startswith("exclusive") else past > limit
