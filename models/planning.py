@@ -128,7 +128,7 @@ def _outcome(rule: Rule, rates: Rates, quantile: Decimal, k: int, planned: int) 
         return Outcome.ACCEPTED
     if upper < -rule.margin:
         return Outcome.REJECTED
-    if -rule.margin <= lower and upper <= rule.margin and rule.margin > 0:
+    if -rule.margin <= lower and upper <= rule.margin:
         return Outcome.EQUIVALENT
     return Outcome.INCONCLUSIVE
 

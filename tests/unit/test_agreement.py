@@ -388,9 +388,14 @@ def test_diff_of_the_same_terms_in_other_words_changes_no_hash(written: Written)
 
 
 def test_every_change_of_the_hash_is_a_change_in_words() -> None:
-    base = agreement()
-    for terms in ({"target": "x"}, {"decision": Decision(planned_units=5)}, {"metrics": ("f1",)}):
-        other = agreement(**terms)
+    base = agreement(baselines=({"name": "a", "answer": 1},))
+    for terms in (
+        {"baselines": ({"name": "a", "answer": True},)},
+        {"target": "x"},
+        {"decision": Decision(planned_units=5)},
+        {"metrics": ("f1",)},
+    ):
+        other = agreement(**{"baselines": base.baselines, **terms})
         assert other.digest() != base.digest() and changes(base, other)
         assert all(one.words().ko for one in changes(base, other))
 

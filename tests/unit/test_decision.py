@@ -145,6 +145,32 @@ def test_the_least_plan_is_enough_and_one_unit_less_is_not() -> None:
     assert units_needed(rule(planned=plan - 1), rates) is None
 
 
+@pytest.mark.parametrize("gain", ["1", "0.9", "0.8", "0.7", "0.6", "0.5"])
+def test_the_least_plan_is_found_across_the_steps_of_the_mixture(gain: str) -> None:
+    rates = Rates.constant(Decimal(gain))
+    least = next(k for k in range(1, 100) if units_needed(rule(planned=k), rates) is not None)
+    assert forecast(rule(), rates).plan == least
+
+
+@pytest.mark.parametrize(("planned", "terms"), [(1, 4), (16, 4), (17, 5), (1000, 10), (1024, 10), (1025, 11)])
+def test_the_mixture_has_as_many_terms_as_the_plan_has_doublings(planned: int, terms: int) -> None:
+    assert len(decision.Mixture.of(planned, ALPHA).rates) == terms
+
+
+def test_equivalence_is_forecast_where_the_bounds_of_such_gains_lie_within_the_margin() -> None:
+    found = forecast(rule(margin=Decimal("0.1")), Rates.constant(Decimal("0.06"))).units
+    state, needed = Gains(), None
+    for k in range(1, 1001):
+        state = state.add(60_000)
+        if bounds(state, planned=1000, alpha=ALPHA).upper <= 100_000:
+            needed = k
+            break
+    assert found is not None
+    assert needed is not None
+    # The forecast leaves out how the predicted gain is learnt in the first units.
+    assert abs(found - needed) <= 2
+
+
 def test_a_forecast_of_independent_units_is_what_half_of_simulated_trials_need() -> None:
     rates = Rates.independent(Decimal("0.3"), Decimal("0.1"))
     half = forecast(rule(), rates).units
