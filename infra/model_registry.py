@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import InfraError, MlflowUnavailable
-from infra.model_files import UnusableModel, digest_of
+from infra.model_files import DOWNLOAD_NOTE, UnusableModel, digest_of
 from schemas.evaluation import Verdict
 from schemas.pairing import Candidate
 
@@ -60,6 +60,8 @@ class ModelRegistry:
                     f"the files of {candidate.model} version {candidate.version} have the digest {digest[:12]}…, "
                     f"submitted was {candidate.digest[:12]}…; submit the changed model as a new version"
                 )
+            # The digest does not see MLflow's note, so the model may not see it either.
+            (found / DOWNLOAD_NOTE).unlink(missing_ok=True)
             shutil.copytree(found, kept)
         return kept
 

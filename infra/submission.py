@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ from infra.model_registry import Registered, download, register, resolve
 from models.contract import Contract, check_signature
 from schemas.pairing import Candidate, Pairing
 from schemas.requests import SubmitCandidate
+
+#: Letters of an id that are a model's name; its version takes the rest.
+NAME_CHARS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +88,7 @@ def checked(folder: Path, pairing: Pairing) -> Contract:
 def _candidate(pairing: Pairing, registered: Registered, contract: Contract, digest: str) -> Candidate:
     name = readable(registered.name)
     return Candidate(
-        id=f"{name[:50]}-v{registered.version}",
+        id=f"{name}-v{registered.version}",
         startup=pairing.startup,
         model=registered.name,
         version=registered.version,
@@ -98,6 +102,15 @@ def _candidate(pairing: Pairing, registered: Registered, contract: Contract, dig
 
 
 def readable(name: str) -> str:
-    """A model's name as part of an id: lower case, digits and hyphens."""
+    """A model's name as part of an id: lower case, digits and hyphens.
+
+    Letters that an id cannot hold leave a mark that only this name has: two Korean names stay two.
+    """
     plain = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name.lower())
-    return "-".join(part for part in plain.split("-") if part) or "model"
+    parts = [part for part in plain.split("-") if part]
+    if not name.isascii():
+        parts.append(hashlib.sha256(name.encode()).hexdigest()[:6])
+    short = "-".join(parts) or "model"
+    if len(short) <= NAME_CHARS:
+        return short
+    return f"{short[: NAME_CHARS - 7].strip('-')}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"

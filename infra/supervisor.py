@@ -36,7 +36,8 @@ class RestartPolicy:
 
     def delay_s(self, ends: int) -> float:
         """Seconds to wait after so many ends in a row."""
-        return float(min(self.first_s * 2.0 ** max(0, ends - 1), self.most_s))
+        # A worker that cannot start for days ends so often that the power would be no float any more.
+        return min(self.first_s * 2.0 ** min(max(0, ends - 1), 32), self.most_s)
 
 
 def wanted(pairings: Mapping[str, Pairing]) -> dict[str, tuple[Pairing, Deployment]]:
@@ -89,6 +90,9 @@ class Workers:
                 if now >= worker.start_at:
                     worker.process = await asyncio.to_thread(self._launch, name, worker.spec)
                     worker.started_at, worker.start_at = now, None
+                    if self.running.get(name) is not worker:
+                        # It was to be stopped while it was being started.
+                        await asyncio.to_thread(worker.process.stop, 15.0)
             elif not worker.process.alive():
                 lived = now - worker.started_at
                 worker.ends = 1 if lived > self.policy.healthy_s else worker.ends + 1

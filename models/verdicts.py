@@ -9,7 +9,7 @@ from schemas.evaluation import Evaluation, Outcome, Verdict
 
 def rule_in_words(rule: Acceptance) -> str:
     """The rule as a sentence's part: `f1 at least 0.7 over at least 500 rows`."""
-    bound = f"at least {rule.at_least:g}" if rule.at_least is not None else f"at most {rule.at_most:g}"
+    bound = f"at least {rule.at_least:.9g}" if rule.at_least is not None else f"at most {rule.at_most:.9g}"
     return f"{rule.metric} {bound} over at least {rule.min_rows} scored rows"
 
 
@@ -58,5 +58,5 @@ def _decide(
     comparison = "meets" if met else "misses"
     return (
         Outcome.ACCEPTED if met else Outcome.REJECTED,
-        f"{rule.metric} of {value:g} {comparison} the threshold of {threshold:g}",
+        f"{rule.metric} of {value:.9g} {comparison} the threshold of {threshold:.9g}",
     )

@@ -188,7 +188,7 @@ class Agreement(Record):
         return self
 
     def _check_classes(self) -> None:
-        if self.task is Task.ANOMALY and len(self.classes) != 2:
+        if self.task is Task.ANOMALY and not 2 == len(self.classes) == len(set(self.classes)):
             raise ValueError(
                 "an anomaly task has two classes: the normal one first, the anomalous one second"
             )

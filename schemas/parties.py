@@ -91,6 +91,8 @@ class Plant(Record):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{what} named twice: {', '.join(twice)}")
+        if any(tag.name == "ts" for tag in self.tags):
+            raise ValueError("no tag may be called ts: that is the column of a row's time")
         return self
 
 
