@@ -7,15 +7,24 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.client import Answer, Client, Unknown
+from infra.client import Answer, Client
+from infra.errors import InfraError
 from infra.model_files import UnusableModel, contract_of, digest_of
 from infra.model_registry import Registered, download, register, resolve
 from models.contract import Contract, check_signature
+from schemas.events import RequestRefused
 from schemas.pairing import Candidate, Pairing
 from schemas.requests import SubmitCandidate
+from streams.judgement import judge
 
 #: Letters of an id that are a model's name; its version takes the rest.
 NAME_CHARS = 50
+
+
+class Refused(InfraError):
+    """The request would be refused."""
+
+    exit_code = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,18 +36,26 @@ class Submitted:
 
 
 def submit(client: Client, pairing_id: str, source: str, *, name: str | None = None) -> Submitted:
-    """Submit a model folder, or `models:/NAME/VERSION`, as a candidate of a pairing.
+    """Submit a model as a candidate of a pairing.
+
+    Args:
+        client: the installation.
+        pairing_id: the pairing.
+        source: a folder with an MLflow model, `runs:/RUN/PATH`, `models:/NAME/VERSION` or `models:/NAME@ALIAS`.
+        name: the model's name in the registry, where it is registered by this; the folder's if not given.
 
     Raises:
         UnusableModel: it cannot be a candidate; the text says what to do.
         MlflowUnavailable, BrokerUnavailable, NoAnswer, Unknown
     """
-    pairing = client.refresh().pairings.get(pairing_id)
-    if pairing is None:
-        there = ", ".join(sorted(client.state.pairings)) or "none; open one with `fieldproof apply`"
-        raise Unknown(f"there is no pairing {pairing_id!r}. There are: {there}")
+    client.refresh()
+    pairing = client.pairing(pairing_id)
     if source.startswith("models:/"):
         candidate = _from_registry(client, pairing, source)
+    elif source.startswith("runs:/"):
+        with tempfile.TemporaryDirectory() as draft:
+            folder = download(client.addresses.mlflow, source, Path(draft))
+            candidate = _from_folder(client, pairing, folder, name or source.rsplit("/", 1)[-1])
     else:
         candidate = _from_folder(client, pairing, Path(source), name)
     command = SubmitCandidate(pairing=pairing.id, candidate=candidate)
@@ -48,11 +65,35 @@ def submit(client: Client, pairing_id: str, source: str, *, name: str | None = N
 def _from_folder(client: Client, pairing: Pairing, folder: Path, name: str | None) -> Candidate:
     if not folder.is_dir():
         raise UnusableModel(
-            f"{folder} is no folder; give the folder of an MLflow model, or models:/NAME/VERSION"
+            f"{folder} is no folder; give the folder of an MLflow model, runs:/RUN/PATH or models:/NAME/VERSION"
         )
     contract = checked(folder, pairing)
-    registered = register(client.addresses.mlflow, folder, name or folder.resolve().name)
-    return _candidate(pairing, registered, contract, digest_of(folder))
+    digest = digest_of(folder)
+    there = next((one for one in pairing.candidates if one.digest == digest), None)
+    if there is not None:
+        # The same files again: asking once more gives the fact that took them in.
+        return there
+    title = name or folder.resolve().name
+    _not_refused(client, pairing, _candidate(pairing, _next_version(title), contract, digest))
+    registered = register(client.addresses.mlflow, folder, title)
+    return _candidate(pairing, registered, contract, digest)
+
+
+def _next_version(name: str) -> Registered:
+    """What registering would give, as far as it matters for whether it would be refused."""
+    return Registered(name=name, version="next", model_id=None, run_id=None)
+
+
+def _not_refused(client: Client, pairing: Pairing, candidate: Candidate) -> None:
+    """Ask beforehand, so that a model that would be refused leaves no version in the registry.
+
+    Raises:
+        Refused: control would refuse it, with its reason.
+    """
+    command = SubmitCandidate(pairing=pairing.id, candidate=candidate)
+    body = judge(pairing.startup, command, client.state, request="beforehand", ends={})
+    if isinstance(body, RequestRefused):
+        raise Refused(body.reason)
 
 
 def _from_registry(client: Client, pairing: Pairing, address: str) -> Candidate:

@@ -224,6 +224,13 @@ MESSAGES = (
         record="verdict",
     ),
     Message(
+        name="feed",
+        type=envelope.FEED,
+        about="What a party may see of a fact, an evaluation or a verdict.",
+        side=Side.READER,
+        record="feed",
+    ),
+    Message(
         name="rejected",
         type=envelope.REJECTED,
         about="A message that could not be taken: its original bytes, and in the headers where it stood and why.",
@@ -260,7 +267,11 @@ class Channel:
         declared = [
             {
                 spec.name: spec
-                for spec in (*topics.of_installation(), *topics.of_party(PARTY), *topics.of_plant(PLANT, n))
+                for spec in (
+                    *topics.of_installation(),
+                    *topics.of_organisation(PARTY),
+                    *topics.of_plant(PLANT, n),
+                )
             }
             for n in (1, 2)
         ]
@@ -281,11 +292,21 @@ CHANNELS = (
     Channel(
         name="events",
         address=topics.EVENTS,
-        about="What control has decided. A request is answered by the fact with its party and its id.",
+        about="What control has decided. A request is answered by the fact with its party and its id; those who "
+        "are not to see everything find it in their results.",
         key="what the fact is about: the organisation, programme, plant, need or pairing",
         messages=("fact",),
         writers=("platform",),
-        readers=("operator", "coordinator", "manufacturer", "startup", "platform"),
+        readers=("operator", "coordinator", "platform"),
+    ),
+    Channel(
+        name="results",
+        address=topics.results(PARTY),
+        about="What a party may see of its pairings, as far and as often as the agreement discloses it.",
+        key="what it is about: mostly the pairing",
+        messages=("feed",),
+        writers=("platform",),
+        readers=("coordinator", "manufacturer", "startup"),
     ),
     Channel(
         name="pairings",

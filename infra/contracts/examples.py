@@ -15,9 +15,22 @@ import pyarrow as pa
 
 from infra.contracts import example_facts, example_measurements, example_requests
 from infra.contracts.channels import MESSAGES
-from infra.contracts.example_parties import LABELS, PAIRING, PLANT, TELEMETRY
+from infra.contracts.example_parties import LABELS, PAIRING, PLANT, STARTUP, TELEMETRY
+from schemas.feeds import FeedEvaluation, FeedFact, FeedVerdict
 from streams import topics
-from streams.envelope import EVALUATION, FACT, JSON, LABEL, REQUEST, VERDICT, Headers, RawRecord, headers
+from streams.disclosure import evaluation_for, verdict_for
+from streams.envelope import (
+    EVALUATION,
+    FACT,
+    FEED,
+    JSON,
+    LABEL,
+    REQUEST,
+    VERDICT,
+    Headers,
+    RawRecord,
+    headers,
+)
 from streams.envelope import PAIRING as PAIRING_TYPE
 from streams.judgement import subject
 from streams.ledger_codec import META, encode
@@ -91,7 +104,7 @@ def _plain(value: Any) -> Any:
 
 def examples() -> list[Example]:
     """One of each kind of message, and of each kind of command, fact, label and ledger entry."""
-    return [*_requests(), *_facts(), *_at_the_plant(), *_ledger(), *_results(), _rejected()]
+    return [*_requests(), *_facts(), *_at_the_plant(), *_ledger(), *_results(), *_feed(), _rejected()]
 
 
 def _requests() -> Iterator[Example]:
@@ -184,6 +197,28 @@ def _results() -> Iterator[Example]:
         value=verdict.to_json(),
         headers=headers(VERDICT, source=source, ident=key),
     )
+
+
+def _feed() -> Iterator[Example]:
+    """What the start-up is told: of its consent, of its scores and of the verdict."""
+    pairing, evaluation = example_facts.pairing(), example_measurements.evaluation(final=False)
+    verdict = example_measurements.verdict()
+    fact = next(one for one in example_facts.facts() if one.body.kind == "consent_given")
+    told: tuple[tuple[str, FeedFact | FeedEvaluation | FeedVerdict | None], ...] = (
+        (f"fact-{fact.number}", FeedFact(fact=fact)),
+        (f"{evaluation.candidate}-{evaluation.ledger_offset}", evaluation_for(STARTUP, pairing, evaluation)),
+        (f"{verdict.candidate}-verdict", verdict_for(STARTUP, pairing, verdict)),
+    )
+    for ident, item in told:
+        if item is not None:
+            yield Example(
+                name=f"feed/{item.kind}",
+                message="feed",
+                topic=topics.results(STARTUP),
+                key=PAIRING.encode(),
+                value=item.to_json(),
+                headers=headers(FEED, source="/control/feeds", ident=ident),
+            )
 
 
 def _rejected() -> Example:

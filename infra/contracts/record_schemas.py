@@ -16,6 +16,7 @@ from infra.contracts.compatibility import OPEN
 from schemas.agreement import Agreement
 from schemas.evaluation import Evaluation, Verdict
 from schemas.events import Fact
+from schemas.feeds import FeedItem
 from schemas.labels import LabelRecord
 from schemas.ledger import LabelFrame, PlainEntry
 from schemas.ledger import Outcome as LedgerOutcome
@@ -94,6 +95,12 @@ RECORDS = (
         type=Evaluation,
         direction="written",
         about="Running scores of one candidate or baseline.",
+    ),
+    RecordType(
+        name="feed",
+        type=FeedItem,
+        direction="written",
+        about="What a party may see: a fact, an evaluation or a verdict, as far as the agreement discloses it.",
     ),
     RecordType(name="verdict", type=Verdict, direction="written", about="The end of a candidate's proof."),
 )
