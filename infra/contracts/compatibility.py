@@ -145,7 +145,7 @@ class _Comparison:
             place = _field(at, name)
             if name in theirs:
                 yield from self.compare(field, theirs[name], place)
-                yield from self._default(field, theirs[name], place, given=name in sure)
+                yield from self._default(field, theirs[name], place, given=name in sure | needed)
             elif outer.get("additionalProperties") is False:
                 yield f"{place}: is not accepted any more"
         if self.side is Side.READER:

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -102,9 +103,10 @@ def _plain(value: Any) -> Any:
     return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else value
 
 
-def examples() -> list[Example]:
+@cache
+def examples() -> tuple[Example, ...]:
     """One of each kind of message, and of each kind of command, fact, label and ledger entry."""
-    return [*_requests(), *_facts(), *_at_the_plant(), *_ledger(), *_results(), *_feed(), _rejected()]
+    return (*_requests(), *_facts(), *_at_the_plant(), *_ledger(), *_results(), *_feed(), _rejected())
 
 
 def _requests() -> Iterator[Example]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,17 @@ def message_table() -> Json:
 
 def generated() -> dict[Path, str]:
     """Every generated file, by its path below the documents."""
-    accepted, written = _definitions()
-    files = {ASYNCAPI: asyncapi.text(asyncapi.document(VERSION, accepted=accepted, written=written))}
+    files = {ASYNCAPI: _asyncapi(VERSION)}
     files |= {SCHEMAS / f"{name}.schema.json": _json(schema) for name, schema in schemas().items()}
     files[MESSAGE_TABLE] = _json(message_table())
     files |= {EXAMPLES / f"{example.name}.json": _json(example.shown()) for example in examples()}
     return files
+
+
+@cache
+def _asyncapi(version: str) -> str:
+    accepted, written = _definitions()
+    return asyncapi.text(asyncapi.document(version, accepted=accepted, written=written))
 
 
 def _json(value: Json) -> str:

@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, TypeAdapter
@@ -239,6 +240,7 @@ def references(schema: object) -> Iterator[str]:
             yield from references(value)
 
 
+@cache
 def definitions(direction: Direction, records: tuple[RecordType, ...] = RECORDS) -> Definitions:
     """The schemas of these records as they are accepted, or as they are written."""
     mode: Literal["validation", "serialization"] = (

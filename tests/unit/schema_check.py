@@ -14,7 +14,18 @@ _TYPES: dict[str, Any] = {
     "boolean": bool,
     "null": type(None),
 }
-_SILENT = {"title", "description", "default", "discriminator", "x-open", "$schema", "$id", "$defs", "format", "items"}
+_SILENT = {
+    "title",
+    "description",
+    "default",
+    "discriminator",
+    "x-open",
+    "$schema",
+    "$id",
+    "$defs",
+    "format",
+    "items",
+}
 _SILENT |= {"properties", "additionalProperties", "propertyNames", "pattern"}
 
 

@@ -25,7 +25,7 @@ from streams.label_codec import decode_label
 from streams.ledger_codec import decode
 from tests.unit.schema_check import violations
 
-EXAMPLES = examples()
+EXAMPLES = list(examples())
 DOCUMENT: dict[str, Any] = YAML(typ="safe").load(files.generated()[files.ASYNCAPI])
 SCHEMAS = files.schemas()
 
@@ -116,9 +116,7 @@ def test_every_reference_of_the_document_leads_somewhere() -> None:
 def test_every_part_of_the_document_is_used() -> None:
     used = set(_references(DOCUMENT))
     for kind in ("messages", "schemas"):
-        unused = [
-            name for name in DOCUMENT["components"][kind] if f"#/components/{kind}/{name}" not in used
-        ]
+        unused = [name for name in DOCUMENT["components"][kind] if f"#/components/{kind}/{name}" not in used]
         # The agreement travels inside requests and facts; as a record of its own it is for files and hashes.
         assert unused == (["accepted.agreement"] if kind == "schemas" else [])
 
