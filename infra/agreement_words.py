@@ -20,7 +20,6 @@ RECORDED = (
     "limits.abstentions",
     "phases.closing_days",
     "classification",
-    "disclosure",
     "training_data",
     "rights.data",
     "rights.derived_data",

@@ -97,9 +97,19 @@ def control_app(spec: WorkerSpec) -> faust.App:
     async def tell_parties(stream: Any) -> None:
         await feeds.process(seen.arrivals(stream))
 
+    async def keep_listening() -> None:
+        # Faust forgets a change of topics that comes while partitions are being assigned: it is told again.
+        while True:
+            await asyncio.sleep(0.2)
+            named = {name for channel in app.topics for name in channel.topics}
+            if not app.rebalancing and named - set(app.topics._topic_name_index):
+                app.topics._flag_changes()
+
     async def keep_control() -> None:
         await control.begin()
-        await asyncio.gather(control.background(), feeds.background(), asked.watch(app), seen.watch(app))
+        await asyncio.gather(
+            control.background(), feeds.background(), asked.watch(app), seen.watch(app), keep_listening()
+        )
 
     app.agent(requests, name="control", concurrency=1)(judge_requests)
     app.agent(told, name="feeds", concurrency=1)(tell_parties)

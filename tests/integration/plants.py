@@ -17,11 +17,13 @@ from schemas.parties import Asset, Need, Organisation, Plant, Programme, Role, T
 from schemas.requests import (
     AdmitPlant,
     Command,
+    ConsentToAgreement,
     DeclareNeed,
     EndTrial,
-    OpenPairing,
     OpenProgramme,
+    ProposePairing,
     RegisterOrganisation,
+    StartTrial,
 )
 from streams import topics
 from streams.envelope import ARROW, FRAME, LABEL, Headers, headers
@@ -94,11 +96,20 @@ class Site:
         assert answer.refused is None, answer.refused
         return answer
 
+    def propose(self, pairing: str, agreed: Agreement) -> Answer:
+        """Put a pairing of the start-up on the table, and have both sides consent to it."""
+        need = f"need-{self.name}"
+        proposed = ProposePairing(pairing=pairing, need=need, startup=STARTUP, agreement=agreed)
+        answer = self.ask(CENTRE, proposed)
+        for party in (MAKER, STARTUP):
+            consent = ConsentToAgreement(pairing=pairing, agreement_digest=agreed.digest(), person=party)
+            answer = self.ask(party, consent)
+        return answer
+
     def open(self, pairing: str, agreed: Agreement) -> Answer:
-        """Open a pairing of the start-up."""
-        return self.ask(
-            CENTRE, OpenPairing(pairing=pairing, need=f"need-{self.name}", startup=STARTUP, agreement=agreed)
-        )
+        """Agree on a pairing of the start-up and start its trial."""
+        self.propose(pairing, agreed)
+        return self.ask(MAKER, StartTrial(pairing=pairing))
 
     def submit(self, pairing: str, model: Path, name: str) -> Submitted:
         """Submit a model; its candidate is called `NAME-v1`. Names are the installation's: a test takes its own."""

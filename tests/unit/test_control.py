@@ -21,23 +21,27 @@ from schemas.parties import Need, Organisation, Programme, Role
 from schemas.requests import (
     AdmitPlant,
     Command,
+    ConsentToAgreement,
     DeclareNeed,
     EndTrial,
-    OpenPairing,
     OpenProgramme,
+    ProposePairing,
     RegisterOrganisation,
     ReportConclusion,
     Request,
+    StartTrial,
     SubmitCandidate,
 )
 from streams import topics
-from streams.lifecycle import Installation, fact_of, judge, offsets_needed, subject
+from streams.judgement import judge, offsets_needed, subject
+from streams.lifecycle import Installation
 from tests.unit.twins import (
     PAIRING,
     PLANT,
     Broker,
     Crash,
     Crashed,
+    Tail,
     Topics,
     a_candidate,
     a_plant,

@@ -27,7 +27,8 @@ from infra.yaml_document import MAX_BYTES, Problem, read_document
 from schemas.agreement import Task
 from schemas.events import Fact
 from schemas.requests import Command
-from streams.lifecycle import Installation, judge, offsets_needed, subject
+from streams.judgement import judge, offsets_needed, subject
+from streams.lifecycle import Installation
 
 AT = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -105,7 +106,10 @@ def test_requests_are_made_by_whoever_may_make_them_and_in_order(folder: Folder)
         ("example-centre", "open_programme"),
         ("example-maker", "admit_plant"),
         ("example-maker", "declare_need"),
-        ("example-centre", "open_pairing"),
+        ("example-centre", "propose_pairing"),
+        ("example-maker", "consent_to_agreement"),
+        ("example-startup", "consent_to_agreement"),
+        ("example-maker", "start_trial"),
     ]
 
 
@@ -405,7 +409,7 @@ class FakeInstallation:
             party=party,
             request=ident,
             subject=subject(command),
-            body=judge(party, command, self.state, ends=ends),
+            body=judge(party, command, self.state, request=ident, ends=ends),
         )
         self.state.fold(fact)
         self.facts.append(fact)
@@ -426,7 +430,7 @@ def test_what_hangs_on_a_refused_request_is_not_asked_for(folder: Folder) -> Non
     list(carry_out(read, installation))
     changed = replace(read, programme=read.programme.model_copy(update={"name": "Another"}))
     steps = list(carry_out(changed, installation))
-    assert [step.status for step in steps] == [*[Status.UNCHANGED] * 3, Status.REFUSED, *[Status.SKIPPED] * 3]
+    assert [step.status for step in steps] == [*[Status.UNCHANGED] * 3, Status.REFUSED, *[Status.SKIPPED] * 6]
     assert "other content" in str(steps[3].reason)
 
 
@@ -437,7 +441,11 @@ def test_a_refused_pairing_does_not_hold_up_another(folder: Folder) -> None:
     list(carry_out(replace(read, pairings=(first,)), installation))
     limited = first.agreement.model_copy(update={"target": "something else"})
     steps = list(carry_out(replace(read, pairings=(replace(first, agreement=limited), second)), installation))
-    assert [step.status for step in steps[-2:]] == [Status.REFUSED, Status.NEW]
+    assert [step.status for step in steps[-8:]] == [
+        Status.REFUSED,
+        *[Status.SKIPPED] * 3,
+        *[Status.NEW] * 4,
+    ]
 
 
 @pytest.fixture

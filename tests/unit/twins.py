@@ -135,6 +135,19 @@ def arrivals_of(records: Iterable[RawRecord], done: list[int]) -> AsyncIterator[
     return stream()
 
 
+class Tail:
+    """A topic of the twin broker, read as it grows; a `Tail`."""
+
+    def __init__(self, broker: Broker, topic: str) -> None:
+        self.broker, self.topic = broker, topic
+        self.position = 0
+
+    async def new(self) -> Sequence[RawRecord]:
+        there = self.broker.of(self.topic)[self.position :]
+        self.position += len(there)
+        return there
+
+
 class Board:
     """Pairings, changed by the test; a `Board`."""
 
@@ -317,10 +330,12 @@ def a_pairing(
         plant=PLANT,
         manufacturer="maker",
         startup="startup-1",
+        coordinators=("city",),
         agreement=agreed,
         agreement_digest=agreed.digest(),
         phase=phase,
         since=datetime(2026, 3, 2, tzinfo=UTC),
+        why="the trial runs",
         telemetry_from={0: 0},
         labels_from={0: labels_from},
         deployments=deployments or (a_deployment(),),
