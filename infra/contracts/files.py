@@ -143,6 +143,8 @@ def broken(docs: Path = DOCS) -> list[str]:
 
 def _broken_records(last: Path) -> Iterator[str]:
     now = schemas()
+    names = {path.name.removesuffix(".schema.json") for path in last.glob("*.schema.json")}
+    yield from (f"{name}: there is no such record any more" for name in sorted(names - now.keys()))
     readable = definitions("accepted", _of("written"))
     for record in RECORDS:
         path = last / f"{record.name}.schema.json"

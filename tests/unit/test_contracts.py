@@ -85,6 +85,12 @@ def test_a_break_is_not_frozen_under_the_same_first_number(
     assert "jury" not in path.read_text()
 
 
+def test_a_record_that_is_gone_breaks_somebody(tmp_path: Path) -> None:
+    files.freeze(tmp_path)
+    (tmp_path / files.LAST / "permit.schema.json").write_text("{}")
+    assert files.broken(tmp_path) == ["permit: there is no such record any more"]
+
+
 # --- the AsyncAPI document --------------------------------------------------------------------------------------------
 
 
