@@ -78,8 +78,8 @@ class Feeds:
             await self._tell(party, str(fact.subject), f"fact-{fact.number}", item)
 
     async def _evaluation(self, evaluation: Evaluation) -> None:
-        if evaluation.pairing not in self._state.pairings:
-            await self._catch_up()
+        # Facts and evaluations come in no order between their topics: an amended disclosure has to be known.
+        await self._catch_up()
         pairing = self._state.pairings.get(evaluation.pairing)
         for party in parties_of(pairing) if pairing is not None else ():
             assert pairing is not None
@@ -89,18 +89,19 @@ class Feeds:
             if item is not None and due(party, pairing, evaluation, self._last.get(key)):
                 self._last[key] = item
                 final = "-final" if item.final else ""
-                ident = f"{evaluation.candidate}-{evaluation.ledger_offset}{final}"
+                ident = f"{evaluation.pairing}-{evaluation.candidate}-{evaluation.ledger_offset}{final}"
                 await self._tell(party, evaluation.pairing, ident, item)
 
     async def _verdict(self, verdict: Verdict) -> None:
-        if verdict.pairing not in self._state.pairings:
-            await self._catch_up()
+        await self._catch_up()
         pairing = self._state.pairings.get(verdict.pairing)
         for party in parties_of(pairing) if pairing is not None else ():
             assert pairing is not None
             item = verdict_for(party, pairing, verdict)
             if item is not None:
-                await self._tell(party, verdict.pairing, f"{verdict.candidate}-verdict", item)
+                await self._tell(
+                    party, verdict.pairing, f"{verdict.pairing}-{verdict.candidate}-verdict", item
+                )
 
     async def _recall(self, party: Ident) -> None:
         """What a party was told last, from its own feed: how often it is told something outlives this process."""

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from pydantic import ValidationError
@@ -120,21 +121,28 @@ class Control:
         await self._decide(party, request.id, subject(request.command), judged)
 
     async def _watch_the_clock(self) -> None:
-        """Deadlines pass by themselves: what time has brought about becomes a fact."""
         while True:
-            async with self._turn:
-                for request, body in list(overdue(self._state, self._now())):
-                    await self._of_time(request, str(getattr(body, "pairing", CLOCK)), body)
-                for request, pairing in list(time_up(self._state, self._now())):
-                    until = await self._log.ends(topics.telemetry(pairing.plant))
-                    await self._of_time(request, pairing.id, end_of(pairing, until))
+            await self.tick()
             await asyncio.sleep(CLOCK_S)
 
-    async def _of_time(self, request: str, about: str, body: Body) -> None:
-        async def unless_done() -> Body | None:
-            return None if (CLOCK, request) in self._state.granted else body
+    async def tick(self) -> None:
+        """Deadlines pass by themselves: what time has brought about by now becomes a fact."""
+        async with self._turn:
+            for request, body in list(overdue(self._state, self._now())):
+                about = str(getattr(body, "pairing", CLOCK))
+                await self._decide(CLOCK, request, about, partial(self._overdue, request))
+            for request, pairing in list(time_up(self._state, self._now())):
+                await self._decide(CLOCK, request, pairing.id, partial(self._time_up, request))
 
-        await self._decide(CLOCK, request, about, unless_done)
+    async def _overdue(self, request: str) -> Body | None:
+        """What time has brought about under that id, unless another fact about the pairing came first."""
+        return dict(overdue(self._state, self._now())).get(request)
+
+    async def _time_up(self, request: str) -> Body | None:
+        pairing = dict(time_up(self._state, self._now())).get(request)
+        if pairing is None:
+            return None
+        return end_of(pairing, await self._log.ends(topics.telemetry(pairing.plant)))
 
     # --- facts ----------------------------------------------------------------------------------------------------
 

@@ -82,15 +82,18 @@ def sums_for(started: Started) -> SumsOf:
 
 
 def evaluations(book: Book, *, partition: int, offset: int, at_ms: int, final: bool) -> list[Evaluation]:
-    """The scores of every subject of a pairing as its ledger stands."""
+    """The scores of every subject of a pairing as its ledger stands, in its latest rehearsal or its trial.
+
+    One evaluation a subject: an earlier rehearsal does not stand beside what came after it under the same name.
+    """
     book.settle()
-    return [
-        evaluation
-        for name in sorted(book.runs)
-        for evaluation in _of_run(
-            book, book.runs[name], partition=partition, offset=offset, at_ms=at_ms, final=final
-        )
-    ]
+    latest: dict[str, Evaluation] = {}
+    for run in book.runs.values():
+        for one in _of_run(book, run, partition=partition, offset=offset, at_ms=at_ms, final=final):
+            known = latest.get(one.candidate)
+            if known is None or known.phase == "rehearsal" or one.phase == "trial":
+                latest[one.candidate] = one
+    return [latest[name] for name in sorted(latest)]
 
 
 def _of_run(

@@ -16,6 +16,7 @@ from infra import kafka_admin
 from infra.errors import BrokerUnavailable, InfraError
 from infra.groups import runner_group
 from infra.request_ids import request_id as content_id
+from infra.request_ids import undone
 from infra.settings import Addresses, Settings, running
 from schemas.base import Offsets
 from schemas.events import Fact, RequestRefused
@@ -175,8 +176,8 @@ class Client:
         )
 
     def _last_refusal(self, party: str, command: Command) -> int:
-        """The number of the last fact that refused this very request, so that asking anew is a new request."""
-        number = 0
+        """The number of the last fact that refused or undid this very request: asking anew is a new request."""
+        number = undone(command, self._facts)
         while True:
             ident = content_id(party, command, after=number)
             refused = [

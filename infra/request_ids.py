@@ -4,8 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 
-from schemas.requests import Command
+from schemas.events import (
+    AgreementAmended,
+    Fact,
+    PlantPaused,
+    PlantResumed,
+    RehearsalReported,
+    RehearsalStarted,
+)
+from schemas.requests import (
+    AmendAgreement,
+    Command,
+    ConsentToAgreement,
+    EndRehearsal,
+    PausePlant,
+    ResumePlant,
+    StartRehearsal,
+)
 
 
 def request_id(party: str, command: Command, *, after: int = 0) -> str:
@@ -14,8 +31,39 @@ def request_id(party: str, command: Command, *, after: int = 0) -> str:
     Args:
         party: who asks.
         command: what is asked for.
-        after: number of the fact that refused the same request before; 0 for the first time.
+        after: number of the fact that refused the same request before, or that undid it; 0 for the first time.
     """
     content = {"party": party, "command": command.to_dict(), "after": after}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def undone(command: Command, facts: Iterable[Fact]) -> int:
+    """The number of the last fact after which the same words ask for something new; 0 where there is none.
+
+    A plant that was resumed can be paused again, a second rehearsal be started, an agreement that returned to the
+    table be consented to.
+    """
+    return max((fact.number for fact in facts if _undoes(fact, command)), default=0)
+
+
+def _undoes(fact: Fact, command: Command) -> bool:
+    match command, fact.body:
+        case (PausePlant(plant=plant), PlantResumed(plant=other)) | (
+            ResumePlant(plant=plant),
+            PlantPaused(plant=other),
+        ):
+            return plant == other
+        case (StartRehearsal(pairing=pairing), RehearsalReported(pairing=other)) | (
+            EndRehearsal(pairing=pairing),
+            RehearsalStarted(pairing=other),
+        ):
+            return pairing == other
+        case ConsentToAgreement() as consent, AgreementAmended() as amended:
+            # Only where the agreement returned: an earlier consent to terms that were replaced stays what it was.
+            same = consent.agreement_digest == amended.agreement_digest
+            return same and consent.pairing == amended.pairing
+        case AmendAgreement() as asked, AgreementAmended() as amended:
+            return asked.pairing == amended.pairing and asked.agreement.digest() != amended.agreement_digest
+        case _:
+            return False

@@ -83,16 +83,19 @@ class Consent(Record):
     person: str = Field(min_length=1, max_length=200)
     at: Moment
     agreement_digest: Digest
+    #: Which of the agreements that lay on the table: one that returns after another is consented to anew.
+    revision: int = 1
 
 
 class Rehearsal(Record):
     """What a rehearsal showed; none of it counts in the verdict."""
 
     passed: bool
-    rows: int
+    #: Numbers are None for a reader whom the agreement shows none.
+    rows: int | None = None
     #: Shares of the rows: labelled, and answered by the weakest candidate.
-    labelled: float
-    answered: float
+    labelled: float | None = None
+    answered: float | None = None
     #: What both sides have to look at, in words.
     remarks: tuple[str, ...] = ()
 
@@ -158,15 +161,18 @@ class Pairing(Record):
 
     def consented(self, party: str) -> bool:
         """Whether that side has consented to the agreement that lies on the table."""
-        return any(
-            one.party == party and one.agreement_digest == self.agreement_digest for one in self.consents
-        )
+        return any(one.party == party and one.revision == self.revision for one in self.consents)
 
     def present(self) -> tuple[Deployment, ...]:
         """The deployments of the rehearsal or trial that it is in."""
         if self.phase is Phase.REHEARSING:
             return tuple(one for one in self.deployments if one.id.endswith(f".rehearsal-{self.rehearsals}"))
         return self.of_phase("trial")
+
+    def rehearsed(self) -> bool:
+        """Whether it is in a rehearsal whose telemetry has ended, and that is being looked at."""
+        present = self.present()
+        return self.phase is Phase.REHEARSING and bool(present) and all(one.until for one in present)
 
     def of_phase(self, phase: DeploymentPhase) -> tuple[Deployment, ...]:
         """The deployments of one phase."""

@@ -6,14 +6,16 @@ from collections.abc import Iterable
 
 from schemas.base import Ident
 from schemas.evaluation import Evaluation, Verdict
-from schemas.events import Fact, RequestRefused
+from schemas.events import Fact, PairingConcluded, RehearsalReported, RequestRefused
 from schemas.feeds import FeedEvaluation, FeedFact, FeedVerdict
-from schemas.pairing import Pairing
+from schemas.pairing import Pairing, Rehearsal
 from schemas.terms import Disclosed
 from streams.lifecycle import Installation
 
 #: The manufacturer's data and labels made them: it sees all of them, as they come.
 EVERYTHING = Disclosed(what=("counts", "metrics", "verdict", "unit_losses"), every="live")
+#: In place of a verdict's reason, which tells numbers of rows or the metric's value.
+NO_FIGURES = "the agreement shows you the verdict without its figures"
 NOTHING = Disclosed(what=(), every="close")
 
 
@@ -36,13 +38,21 @@ def granted_to(party: Ident, pairing: Pairing) -> Disclosed:
 
 def fact_for(fact: Fact, state: Installation) -> Iterable[tuple[Ident, FeedFact]]:
     """Who is told of a fact: the sides of its pairing; of a refusal only the party that was refused."""
-    told = FeedFact(fact=fact)
-    if isinstance(fact.body, RequestRefused):
-        return [(fact.party, told)] if fact.party in state.organisations else []
     pairing = state.pairings.get(getattr(fact.body, "pairing", ""))
-    if pairing is None:
-        return [(fact.party, told)] if fact.party in state.organisations else []
-    return [(party, told) for party in parties_of(pairing)]
+    if isinstance(fact.body, RequestRefused) or pairing is None:
+        return [(fact.party, FeedFact(fact=fact))] if fact.party in state.organisations else []
+    return [(party, FeedFact(fact=_as_seen(party, pairing, fact))) for party in parties_of(pairing)]
+
+
+def _as_seen(party: Ident, pairing: Pairing, fact: Fact) -> Fact:
+    """A fact without the results that the agreement does not let a party see."""
+    what, body = granted_to(party, pairing).what, fact.body
+    if isinstance(body, PairingConcluded) and "verdict" not in what:
+        return fact.model_copy(update={"body": body.model_copy(update={"verdicts": {}})})
+    if isinstance(body, RehearsalReported) and "counts" not in what:
+        passed = Rehearsal(passed=body.rehearsal.passed)
+        return fact.model_copy(update={"body": body.model_copy(update={"rehearsal": passed})})
+    return fact
 
 
 def evaluation_for(party: Ident, pairing: Pairing, evaluation: Evaluation) -> FeedEvaluation | None:
@@ -77,7 +87,7 @@ def verdict_for(party: Ident, pairing: Pairing, verdict: Verdict) -> FeedVerdict
         candidate=verdict.candidate,
         verdict=verdict.verdict,
         rule=verdict.rule,
-        reason=verdict.reason,
+        reason=verdict.reason if "counts" in what and "metrics" in what else NO_FIGURES,
         value=verdict.value if "metrics" in what else None,
         threshold=verdict.threshold,
         agreement_digest=verdict.agreement_digest,

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import TypeVar
 
+from schemas.agreement import Agreement
 from schemas.base import Ident, Offsets
 from schemas.events import (
     AgreementAmended,
@@ -183,8 +184,12 @@ def _about(
             )
             _in(pairing, (Phase.PROPOSED, Phase.AGREED), "an agreement is amended before the trial")
             _fits(agreement.assets, agreement.inputs, state.plants[pairing.plant])
+            _fits_candidates(agreement, pairing)
             digest = agreement.digest()
-            _require(digest != pairing.agreement_digest, "this agreement lies on the table already")
+            _require(
+                digest != pairing.agreement_digest,
+                f"this agreement lies on the table of {pairing.id} already; consent to it, or change it",
+            )
             return AgreementAmended(
                 pairing=pairing.id, agreement=agreement, agreement_digest=digest, reason=reason
             )
@@ -198,10 +203,16 @@ def _about(
         case EndRehearsal():
             _runs_it(party, pairing, "the rehearsal is ended")
             _in(pairing, (Phase.REHEARSING,), "only a rehearsal that runs is ended")
+            _something_ran(pairing)
+            _require(
+                not pairing.rehearsed(),
+                f"the rehearsal of {pairing.id} has ended already; it is reported once its rows are settled",
+            )
             return RehearsalEnded(pairing=pairing.id, until=ends[topics.telemetry(pairing.plant)])
         case ReportRehearsal(rehearsal=rehearsal):
             _workers(party, pairing)
-            _in(pairing, (Phase.REHEARSING,), "only a rehearsal that runs is reported on")
+            _in(pairing, (Phase.REHEARSING,), "only a rehearsal that has ended is reported on")
+            _require(pairing.rehearsed(), f"the rehearsal of {pairing.id} still runs; end it first")
             return RehearsalReported(pairing=pairing.id, rehearsal=rehearsal)
         case StartTrial():
             return _start_trial(party, pairing, ends)
@@ -214,7 +225,7 @@ def _about(
                 (Phase.PROPOSED, Phase.AGREED, Phase.REHEARSING, Phase.RUNNING),
                 "a candidate is retired before the trial ends",
             )
-            _require(pairing.candidate(ident) is not None, f"{pairing.id} has no candidate {ident!r}")
+            _known("candidate", ident, {one.id: one for one in pairing.candidates})
             _require(ident not in pairing.retired, f"{ident} is retired already")
             until = ends[topics.telemetry(pairing.plant)]
             return CandidateRetired(pairing=pairing.id, candidate=ident, until=until, reason=reason)
@@ -229,6 +240,7 @@ def _towards_the_end(
         case EndTrial(reason=reason):
             _runs_it(party, pairing, "the trial is ended")
             _in(pairing, (Phase.RUNNING,), "only a trial that runs is ended")
+            _something_ran(pairing)
             return TrialEnded(pairing=pairing.id, until=ends[topics.telemetry(pairing.plant)], reason=reason)
         case ReportConclusion(verdicts=verdicts):
             _workers(party, pairing)
@@ -295,8 +307,8 @@ def time_up(state: Installation, now: datetime) -> Iterator[tuple[str, Pairing]]
     for pairing in state.pairings.values():
         phases = pairing.agreement.phases
         days = {Phase.REHEARSING: phases.rehearsal_days, Phase.RUNNING: phases.trial_days}.get(pairing.phase)
-        ended = any(one.until is None for one in pairing.present())
-        if days is not None and ended and now >= later(pairing.since, days):
+        runs = bool(pairing.present()) and not pairing.rehearsed()
+        if days is not None and runs and now >= later(pairing.since, days):
             yield f"time-up-{pairing.id}-{pairing.fact}", pairing
 
 
@@ -383,6 +395,14 @@ def _unpaused(pairing: Pairing) -> None:
     )
 
 
+def _something_ran(pairing: Pairing) -> None:
+    _require(
+        bool(pairing.present()),
+        f"nothing has run in {pairing.id}: its start-up {pairing.startup} submits a candidate first, "
+        "or the pairing is stopped",
+    )
+
+
 def _owner(party: Ident, plant: Ident, state: Installation) -> None:
     owner = _known("plant", plant, state.plants).owner
     _require(party == owner, f"{plant} is paused and resumed by its owner {owner}")
@@ -401,6 +421,24 @@ def _fits(assets: Collection[str], inputs: Collection[str], plant: Plant) -> Non
     ):
         unknown = [name for name in wanted if name not in there]
         _require(not unknown, f"{plant.id} has no {what} {', '.join(unknown)}")
+
+
+def _fits_candidates(agreement: Agreement, pairing: Pairing) -> None:
+    """What was submitted stays submitted: new terms have to hold it."""
+    names = {BASELINES, *(one.name for one in agreement.baselines)}
+    taken = sorted(names & {one.id for one in pairing.candidates})
+    _require(not taken, f"{', '.join(taken)} is a candidate of {pairing.id}; rename the baseline")
+    count, quota = len(pairing.candidates), agreement.quotas.candidates
+    _require(
+        count <= quota,
+        f"{count} candidates of {pairing.id} were submitted; allow at least as many, not {quota}",
+    )
+    for one in pairing.candidates:
+        allowed = agreement.limits.context_rows
+        _require(
+            one.id in pairing.retired or one.context_rows <= allowed,
+            f"{one.id} asks for {one.context_rows} preceding rows; allow as many, not {allowed}, or retire it",
+        )
 
 
 def _from(pairing: Pairing, ends: Mapping[str, Offsets]) -> dict[str, Offsets]:

@@ -226,7 +226,11 @@ def _enter(phase: Phase, fact: Fact, why: str, *, days: float | None = None) -> 
 
 def _consent(pairing: Pairing, body: ConsentGiven, fact: Fact) -> dict[str, object]:
     consent = Consent(
-        party=fact.party, person=body.person, at=fact.at, agreement_digest=body.agreement_digest
+        party=fact.party,
+        person=body.person,
+        at=fact.at,
+        agreement_digest=body.agreement_digest,
+        revision=pairing.revision,
     )
     both = pairing.model_copy(update={"consents": (*pairing.consents, consent)})
     if both.consented(pairing.manufacturer) and both.consented(pairing.startup):
@@ -269,7 +273,9 @@ def _number(pairing: Pairing, phase: DeploymentPhase) -> int:
 def _submitted(pairing: Pairing, candidate: Candidate) -> dict[str, object]:
     phases: dict[Phase, DeploymentPhase] = {Phase.REHEARSING: "rehearsal", Phase.RUNNING: "trial"}
     now = phases.get(pairing.phase)
-    deployed = (_of(pairing, candidate, now),) if now is not None else ()
+    # A rehearsal that is being looked at takes no more: it would never end.
+    joins = now is not None and not pairing.rehearsed()
+    deployed = (_of(pairing, candidate, now),) if now is not None and joins else ()
     return {
         "candidates": (*pairing.candidates, candidate),
         "deployments": (*pairing.deployments, *deployed),
