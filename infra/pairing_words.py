@@ -178,11 +178,8 @@ def _told_of_the_end(body: Body) -> Phrase:
             return Phrase(kind.replace("_", " "), kind.replace("_", " "))
 
 
-def _rehearsal(passed: bool, rows: int | None, remarks: tuple[str, ...]) -> Phrase:
+def _rehearsal(passed: bool, rows: int, remarks: tuple[str, ...]) -> Phrase:
     said = "; ".join(remarks)
-    if rows is None:
-        words = Phrase("passed", "통과") if passed else Phrase("did not pass", "미통과")
-        return Phrase("the rehearsal ", "예행 ") + words
     if passed:
         return Phrase(f"the rehearsal passed on {rows} rows", f"예행 통과, {rows}행")
     return Phrase(f"the rehearsal did not pass: {said}", f"예행 미통과: {said}")

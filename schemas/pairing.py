@@ -91,11 +91,10 @@ class Rehearsal(Record):
     """What a rehearsal showed; none of it counts in the verdict."""
 
     passed: bool
-    #: Numbers are None for a reader whom the agreement shows none.
-    rows: int | None = None
+    rows: int
     #: Shares of the rows: labelled, and answered by the weakest candidate.
-    labelled: float | None = None
-    answered: float | None = None
+    labelled: float
+    answered: float
     #: What both sides have to look at, in words.
     remarks: tuple[str, ...] = ()
 

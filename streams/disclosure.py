@@ -8,7 +8,7 @@ from schemas.base import Ident
 from schemas.evaluation import Evaluation, Verdict
 from schemas.events import Fact, PairingConcluded, RehearsalReported, RequestRefused
 from schemas.feeds import FeedEvaluation, FeedFact, FeedVerdict
-from schemas.pairing import Pairing, Rehearsal
+from schemas.pairing import Pairing
 from schemas.terms import Disclosed
 from streams.lifecycle import Installation
 
@@ -41,17 +41,17 @@ def fact_for(fact: Fact, state: Installation) -> Iterable[tuple[Ident, FeedFact]
     pairing = state.pairings.get(getattr(fact.body, "pairing", ""))
     if isinstance(fact.body, RequestRefused) or pairing is None:
         return [(fact.party, FeedFact(fact=fact))] if fact.party in state.organisations else []
-    return [(party, FeedFact(fact=_as_seen(party, pairing, fact))) for party in parties_of(pairing)]
+    seen = ((party, _as_seen(party, pairing, fact)) for party in parties_of(pairing))
+    return [(party, FeedFact(fact=one)) for party, one in seen if one is not None]
 
 
-def _as_seen(party: Ident, pairing: Pairing, fact: Fact) -> Fact:
-    """A fact without the results that the agreement does not let a party see."""
+def _as_seen(party: Ident, pairing: Pairing, fact: Fact) -> Fact | None:
+    """A fact as far as the agreement lets a party see it: without verdicts, and no numbers of a rehearsal."""
     what, body = granted_to(party, pairing).what, fact.body
     if isinstance(body, PairingConcluded) and "verdict" not in what:
         return fact.model_copy(update={"body": body.model_copy(update={"verdicts": {}})})
     if isinstance(body, RehearsalReported) and "counts" not in what:
-        passed = Rehearsal(passed=body.rehearsal.passed)
-        return fact.model_copy(update={"body": body.model_copy(update={"rehearsal": passed})})
+        return None
     return fact
 
 
