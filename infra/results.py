@@ -58,7 +58,10 @@ class Scoreboard:
             self.verdicts[key] = result
         evaluation = result.evaluation if isinstance(result, Verdict) else result
         known = self.evaluations.get(key)
-        if known is None or (known.final, known.ledger_offset) <= (evaluation.final, evaluation.ledger_offset):
+        if known is None or (known.final, known.ledger_offset) <= (
+            evaluation.final,
+            evaluation.ledger_offset,
+        ):
             self.evaluations[key] = evaluation
 
 
