@@ -176,8 +176,6 @@ class Run:
         self._repeated.clear()
         # What can no more be taken out, and has no rows that a label could change, has nothing left to say.
         self.kept = {key: one for key, one in self.kept.items() if one[1] is not None}
-        for partition, offset in until.items():
-            self.expected[partition] = min(self.expected.get(partition, offset), offset)
 
     def _drop(self, key: tuple[int, int]) -> None:
         meta, rows = self.kept.pop(key)

@@ -185,6 +185,14 @@ def test_what_is_wrong_with_a_frame_is_said(value: bytes | None, reason: str | N
         assert refused(found) == reason
 
 
+def test_texts_that_are_no_utf_8_are_noticed_before_anyone_reads_them() -> None:
+    offsets = pa.array([0, 1, 2], pa.int32()).buffers()[1]
+    broken = pa.StringArray.from_buffers(2, offsets, pa.py_buffer(b"\xff\xfe"))
+    value = encode_batch(batch(value=broken))
+    assert refused(decode_frame(record(value))) == "not_readable"
+    assert refused(decode_label(record(value))) == "not_readable"
+
+
 def test_a_frame_has_one_batch() -> None:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch(a=[1.0, 2.0]).schema) as writer:

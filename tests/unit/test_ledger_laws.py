@@ -155,6 +155,13 @@ def test_what_happened_to_rows_past_the_end_is_taken_out_of_the_audit() -> None:
     assert audit.frames == 1
 
 
+def test_a_label_of_the_last_millisecond_is_waited_for() -> None:
+    entries = [START, outcome(0, answers=[1])]
+    assert standing(fold(*entries, tick(DAY_MS))).counts.awaiting_label == 1
+    assert standing(fold(*entries, tick(DAY_MS), label(0, 0, 1, 1, ms=DAY_MS))).counts.scored == 1
+    assert standing(fold(*entries, tick(DAY_MS + 1))).counts.unlabelled == 1
+
+
 MARKS = st.lists(
     st.tuples(st.integers(0, 5), st.integers(0, 9)), min_size=1, max_size=6, unique_by=lambda one: one[1]
 )

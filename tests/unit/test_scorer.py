@@ -296,6 +296,22 @@ def test_what_comes_after_the_close_changes_nothing() -> None:
     asyncio.run(scenario())
 
 
+def test_a_closed_pairing_stays_closed_after_a_restart() -> None:
+    async def scenario() -> None:
+        world = World(pairing=ended(a_pairing(), 3))
+        world.write(*a_trial(), Closed(pairing=PAIRING))
+        async with world.running():
+            await world.caught_up()
+        again = World(broker=world.broker, state=world.state, pairing=ended(a_pairing(), 3))
+        again._fed = 9
+        again.write(*a_trial(), Closed(pairing=PAIRING))
+        async with again.running():
+            await again.caught_up()
+        assert len(again.verdicts()) == 1
+
+    asyncio.run(scenario())
+
+
 def results(world: World) -> list[bytes]:
     return [(one.key or b"") + (one.value or b"") for one in world.broker.of(VERDICTS)]
 
