@@ -16,6 +16,7 @@ from infra.kafka_broker import EmbeddedKafka
 from infra.log import follow
 from infra.mlflow_server import MlflowServer
 from infra.model_registry import ModelRegistry
+from infra.results import read_result
 from infra.settings import ADDRESS_FILE, Addresses, Settings
 from infra.supervisor import LOOK_S, PlantSupervisor, Workers
 from infra.worker import WorkerSpec
@@ -141,13 +142,11 @@ class Installation:
     async def _record_verdicts(self, bootstrap: str, plant: str, registry: ModelRegistry) -> None:
         """Write final evaluations back to MLflow; what stands there already is left alone."""
         async for record in follow(bootstrap, topics.verdicts(plant)):
-            verdict = Verdict.model_validate_json(record.value or b"")
+            verdict = read_result(record)
+            if not isinstance(verdict, Verdict):
+                log.warning("%s holds no verdict that this version can read", record.origin)
+                continue
             pairing = self._state.pairings.get(verdict.pairing)
-            for deployment in pairing.deployments if pairing else ():
-                if deployment.candidate is not None and deployment.candidate.id == verdict.candidate:
-                    await registry.record(verdict, deployment.candidate)
-
-
-def home_of(settings: Settings) -> Path:
-    """The installation's directory, absolute."""
-    return settings.home.resolve()
+            candidate = pairing.candidate(verdict.candidate) if pairing is not None else None
+            if candidate is not None:
+                await registry.record(verdict, candidate)

@@ -21,7 +21,12 @@ def candidates() -> None:
 @app.command()
 def submit(
     pairing: Annotated[str, typer.Argument(help="The pairing, such as pump-2026-01.")],
-    model: Annotated[str, typer.Argument(help="A folder with an MLflow model, runs:/RUN/PATH, models:/NAME/VERSION or models:/NAME@ALIAS.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A folder with an MLflow model, runs:/RUN/PATH, models:/NAME/VERSION or models:/NAME@ALIAS."
+        ),
+    ],
     name: Annotated[
         str | None, typer.Option(help="Its name in the registry; the folder's if not given.")
     ] = None,
