@@ -130,9 +130,9 @@ def _second(story: Story, root: Path, models: Path) -> None:
 
 
 def _opened(site: Site) -> object:
-    from schemas.requests import OpenPairing
+    from schemas.requests import ProposePairing
 
-    return OpenPairing(pairing="story-1", need="need-story", startup="startup", agreement=agreement())
+    return ProposePairing(pairing="story-1", need="need-story", startup="startup", agreement=agreement())
 
 
 def _replay(file: Path) -> list[str]:
