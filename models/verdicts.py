@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.exact import SIGNIFICANT_DIGITS
 from schemas.agreement import Acceptance
 from schemas.base import Digest
 from schemas.evaluation import Evaluation, Outcome, Verdict
@@ -56,7 +57,9 @@ def _decide(
         return Outcome.INCONCLUSIVE, f"{rule.metric} is not defined on these rows"
     met = value >= threshold if rule.at_least is not None else value <= threshold
     comparison = "meets" if met else "misses"
+    # Six digits are for people; all that are published where six would make a near miss look like a hit.
+    digits = 6 if value == threshold or f"{value:g}" != f"{threshold:g}" else SIGNIFICANT_DIGITS
     return (
         Outcome.ACCEPTED if met else Outcome.REJECTED,
-        f"{rule.metric} of {value:.9g} {comparison} the threshold of {threshold:.9g}",
+        f"{rule.metric} of {value:.{digits}g} {comparison} the threshold of {threshold:.{digits}g}",
     )

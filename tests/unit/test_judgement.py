@@ -56,6 +56,7 @@ ALL = Counts(rows_in=100, scored=100)
     [
         (RULE, ALL, {"f1": 0.7}, Outcome.ACCEPTED, "f1 of 0.7 meets the threshold of 0.7"),
         (RULE, ALL, {"f1": 0.69999999}, Outcome.REJECTED, "f1 of 0.69999999 misses"),
+        (RULE, ALL, {"f1": 0.712345678}, Outcome.ACCEPTED, "f1 of 0.712346 meets"),
         (MOST, ALL, {"far": 0.1}, Outcome.ACCEPTED, "meets"),
         (MOST, ALL, {"far": 0.100000001}, Outcome.REJECTED, "far of 0.100000001 misses"),
         (RULE, Counts(rows_in=9, scored=9), {"f1": 1}, Outcome.INCONCLUSIVE, "only 9 rows were scored, 10"),
