@@ -20,9 +20,9 @@ class AgreementWrong(InfraError):
 
     exit_code = 2
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, problems: tuple[Problem, ...] = ()) -> None:
         self.problems = problems
-        super().__init__("\n".join(map(str, problems)))
+        super().__init__("\n".join(map(str, problems)) or None)
 
     def lines(self, lang: Lang) -> list[str]:
         """The problems in that language, one a line."""
