@@ -41,6 +41,18 @@ def results(bootstrap: str, *, stopped: threading.Event | None = None) -> Iterat
             yield result
 
 
+def evaluations_of(bootstrap: str, plant: str) -> Iterator[Evaluation]:
+    """The evaluations of a plant that have been published until now.
+
+    Raises:
+        BrokerUnavailable: the broker does not answer.
+    """
+    for record in kafka_admin.read_all(bootstrap, topics.evaluations(plant)):
+        result = read_result(record)
+        if isinstance(result, Evaluation):
+            yield result
+
+
 @dataclass(kw_only=True)
 class Scoreboard:
     """The latest evaluation and the verdict of every candidate and baseline."""

@@ -25,7 +25,7 @@ def watch(
 
     Example: fieldproof watch --json | jq .metrics
     """
-    from infra.results import Scoreboard, results
+    from infra.results import Scoreboard, evaluations_of, results
     from infra.settings import Settings, running
 
     screen = Screen(as_json=as_json)
@@ -34,23 +34,40 @@ def watch(
     live = Live(scores({}, {}), console=screen.people) if not as_json and screen.people.is_terminal else None
     if live is not None:
         live.start()
+    seen: set[tuple[str, str, str, int, bool]] = set()
+
+    def show(result: Evaluation | Verdict) -> None:
+        if (pairing is not None and result.pairing != pairing) or _name(result) in seen:
+            return
+        seen.add(_name(result))
+        board.take(result)
+        screen.emit(result.to_dict())
+        if live is not None:
+            live.update(scores(board.evaluations, board.verdicts))
+        elif not as_json:
+            screen.people.print(_line(result))
+
     try:
         for result in results(bootstrap):
-            if pairing is not None and result.pairing != pairing:
-                continue
-            board.take(result)
-            screen.emit(result.to_dict())
-            if live is not None:
-                live.update(scores(board.evaluations, board.verdicts))
-            elif not as_json:
-                screen.people.print(_line(result))
+            show(result)
             if until_verdicts is not None and len(board.verdicts) >= until_verdicts:
+                # A verdict may be read before the evaluations that were published ahead of it.
+                for plant in sorted({one.plant for one in board.verdicts.values()}):
+                    for earlier in evaluations_of(bootstrap, plant):
+                        show(earlier)
                 return
     except KeyboardInterrupt:
         return
     finally:
         if live is not None:
             live.stop()
+
+
+def _name(result: Evaluation | Verdict) -> tuple[str, str, str, int, bool]:
+    """What makes a result the same one, however often it is read."""
+    if isinstance(result, Verdict):
+        return result.kind, result.pairing, result.candidate, 0, True
+    return result.kind, result.pairing, result.candidate, result.ledger_offset, result.final
 
 
 def _line(result: Evaluation | Verdict) -> str:
