@@ -413,7 +413,7 @@ def candidate(pairing: str, name: str) -> Candidate:
 
 
 PairingLife.TestCase.settings = settings(
-    max_examples=40,
+    max_examples=20,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
@@ -424,7 +424,7 @@ test_no_order_of_requests_breaks_the_laws_of_a_pairings_life = PairingLife.TestC
 def test_long_lives_of_several_pairings_keep_the_laws_and_see_every_kind_of_fact() -> None:
     """A law that nothing puts to the test would hold by itself."""
     seen: set[str] = set()
-    for seed in range(40):
+    for seed in range(20):
         life = PairingLife()
         life.everyone_takes_part()
         life.much_happens(Random(seed), 300)
