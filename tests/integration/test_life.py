@@ -10,6 +10,11 @@ import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 
+from infra import kafka_admin
+from infra.groups import runner_group, scorer_group
+from schemas.ledger import Ended
+from streams import topics
+from streams.ledger_codec import decode
 from tests.integration.commands import wait_for, worker_pid
 from tests.integration.conftest import Shared
 from tests.integration.plants import Site, agreement, settled
@@ -28,6 +33,23 @@ def kill(shared: Shared, worker: str) -> int:
 
     found: int = wait_for(replaced, f"a new process of {worker}")
     return found
+
+
+def wait_until_taken(site: Site, group: str, topic: str) -> None:
+    """Return once a worker's group has committed everything that stands in a topic: nothing will be handed out again."""
+
+    def taken() -> bool:
+        ends = kafka_admin.end_offsets(site.client.bootstrap, topic)
+        there = kafka_admin.group_offsets(site.client.bootstrap, group)
+        return all(there.get((topic, partition), 0) >= end for partition, end in ends.items())
+
+    wait_for(taken, f"{group} to take {topic}")
+
+
+def ended(site: Site) -> int:
+    """Deployments whose end stands in the ledger."""
+    records = kafka_admin.read_all(site.client.bootstrap, topics.ledger(site.name))
+    return sum(isinstance(decode(record), Ended) for record in records)
 
 
 def test_labels_that_come_late_are_corrected_and_taken_back_move_the_scores(
@@ -83,16 +105,20 @@ def test_a_deadline_closes_a_pairing_without_labels_also_when_its_scorer_was_kil
     shared: Shared, models: Path
 ) -> None:
     site = shared.site("life-deadline")
-    site.open("deadline-1", agreement(deadline_s=12))
+    site.open("deadline-1", agreement(deadline_s=25))
     name = site.submit("deadline-1", models / "threshold", "deadline").candidate.id
-    site.frame("f-1", 0, [0, 1, 0])
-    site.wait_counts("deadline-1", name, rows_in=3, awaiting_label=3)
-    site.wait_counts("deadline-1", "no-alarm", rows_in=3)
+    # The first frame also waits for the model to be loaded; the second one's deadline is the last.
+    for number, rows in ((1, 3), (2, 6)):
+        site.frame(f"f-{number}", 10 * number, [0, 1, 0])
+        site.wait_counts("deadline-1", name, rows_in=rows)
+        site.wait_counts("deadline-1", "no-alarm", rows_in=rows)
     site.end("deadline-1")
+    wait_for(lambda: ended(site) == 2, "the ends of both deployments")
+    wait_until_taken(site, scorer_group(site.name), topics.ledger(site.name))
     # Nothing is written to the ledger from here on that could wake the new scorer.
     kill(shared, "scorer.life-deadline")
     verdict = site.verdict("deadline-1", name)
-    assert settled(verdict.evaluation.counts) == {"rows_in": 3, "unlabelled": 3}
+    assert settled(verdict.evaluation.counts) == {"rows_in": 6, "unlabelled": 6}
     assert verdict.verdict == "inconclusive"
 
 
@@ -166,8 +192,13 @@ def load(site: Site, first: int, last: int) -> None:
 
 
 def loaded() -> np.ndarray:
-    """Every x of the load: float64, shape (2, FRAMES * ROWS). Peaks are rare, so that answers hang on context."""
-    return np.random.default_rng(11).uniform(0, 0.95, size=(2, FRAMES * ROWS))
+    """Every x of the load: float64, shape (2, FRAMES * ROWS). Peaks are rare, so that answers hang on context.
+
+    The last row of frame 69 is a peak and none follows for a while: frame 70 needs its context.
+    """
+    x = np.random.default_rng(11).uniform(0, 0.95, size=(2, FRAMES * ROWS))
+    x[:, 70 * ROWS - 1], x[:, 70 * ROWS : 71 * ROWS] = 0.94, 0.0
+    return x
 
 
 def expected_peaks() -> int:
@@ -208,6 +239,8 @@ def test_killed_runners_scorers_and_lost_state_leave_the_scores_as_they_are(
     for file in files:
         file.unlink()  # the scorer that runs keeps its own, which ends with it
     kill(shared, "scorer.life-kills")
+    # Frame 69 is done with: whoever comes next is not handed it again, and has to read it for its context.
+    wait_until_taken(site, runner_group(f"kills-1/{hit}"), topics.telemetry(site.name))
     kill(shared, f"runner.kills-1/{hit}")
     load(site, 70, FRAMES)
     site.end("kills-1")
