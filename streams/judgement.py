@@ -156,7 +156,7 @@ def _grant(
             return PlantPaused(plant=ident, reason=reason)
         case ResumePlant(plant=ident):
             _owner(party, ident, state)
-            _require(ident in state.paused, f"{ident} is not paused")
+            _require(ident in state.paused, f"{ident} is not paused: its telemetry is taken as it comes")
             return PlantResumed(plant=ident)
         case ProposePairing():
             return _propose(party, command, state)
@@ -226,7 +226,7 @@ def _about(
                 "a candidate is retired before the trial ends",
             )
             _known("candidate", ident, {one.id: one for one in pairing.candidates})
-            _require(ident not in pairing.retired, f"{ident} is retired already")
+            _require(ident not in pairing.retired, f"{ident} is retired from {pairing.id} already")
             until = ends[topics.telemetry(pairing.plant)]
             return CandidateRetired(pairing=pairing.id, candidate=ident, until=until, reason=reason)
         case _:
@@ -265,7 +265,10 @@ def _towards_the_end(
         case ResolveObjection(objection=ident, resolution=resolution, reason=reason):
             _allowed(party, pairing.coordinators, "objections are decided on", pairing)
             open_ = {one.id for one in pairing.objections if one.resolution is None}
-            _require(ident in open_, f"there is no open objection {ident!r}; open: {_listed(open_)}")
+            _require(
+                ident in open_,
+                f"{pairing.id} has no open objection {ident!r}; open: {_listed(open_)}",
+            )
             return ObjectionResolved(
                 pairing=pairing.id, objection=ident, resolution=resolution, reason=reason
             )
@@ -500,10 +503,14 @@ def _consent(party: Ident, command: ConsentToAgreement, pairing: Pairing) -> Con
     stale = command.agreement_digest != pairing.agreement_digest
     _require(
         not stale,
-        f"the agreement on the table has the hash {pairing.agreement_digest[:12]}…, "
+        f"the agreement on the table of {pairing.id} has the hash {pairing.agreement_digest[:12]}…, "
         f"you consent to {command.agreement_digest[:12]}…; read it again with `fieldproof agreement show`",
     )
-    _require(not pairing.consented(party), f"{party} has consented already")
+    others = ", ".join(one for one in who_acts_next(pairing) if one != party)
+    _require(
+        not pairing.consented(party),
+        f"{party} has consented to the agreement of {pairing.id} already; {others} has to consent next",
+    )
     return ConsentGiven(pairing=pairing.id, agreement_digest=command.agreement_digest, person=command.person)
 
 
@@ -514,7 +521,10 @@ def _start_trial(party: Ident, pairing: Pairing, ends: Mapping[str, Offsets]) ->
     wanted = pairing.agreement.phases.rehearsal_rows
     if wanted:
         passed = pairing.rehearsal is not None and pairing.rehearsal.passed
-        _require(passed, f"the agreement asks for a rehearsal of {wanted} rows that passed; start one first")
+        _require(
+            passed,
+            f"the agreement of {pairing.id} asks for a rehearsal of {wanted} rows that passed; start one first",
+        )
     return TrialStarted(pairing=pairing.id, **_from(pairing, ends))
 
 
@@ -523,7 +533,7 @@ def _submit(party: Ident, command: SubmitCandidate, pairing: Pairing) -> Candida
     _allowed(party, (pairing.startup,), "candidates are submitted", pairing)
     _require(
         candidate.startup == party,
-        f"the candidate names {candidate.startup} as its start-up; it has to be {party}",
+        f"{candidate.id} names {candidate.startup} as its start-up; it has to be {party}",
     )
     _in(
         pairing,
@@ -539,11 +549,13 @@ def _submit(party: Ident, command: SubmitCandidate, pairing: Pairing) -> Candida
     quota = pairing.agreement.quotas.candidates
     _require(
         len(pairing.candidates) < quota,
-        f"the agreement allows {quota} candidates and {len(pairing.candidates)} were submitted; a retired one keeps its place",
+        f"the agreement of {pairing.id} allows {quota} candidates and {len(pairing.candidates)} were submitted; "
+        "a retired one keeps its place",
     )
     _require(
         candidate.context_rows <= limits.context_rows,
-        f"the model asks for {candidate.context_rows} preceding rows, the agreement allows {limits.context_rows}",
+        f"{candidate.id} asks for {candidate.context_rows} preceding rows, "
+        f"the agreement of {pairing.id} allows {limits.context_rows}",
     )
     return CandidateSubmitted(pairing=pairing.id, candidate=candidate)
 

@@ -406,7 +406,11 @@ def grant(state: Installation, party: str, command: Command, *, request: str = "
         ),
         (6, "city", LIFE[6][1].model_copy(update={"need": "another"}), "no need 'another'; known: need-1"),
         (8, "city", LIFE[7][1], "consented to by maker or startup-1, not by city"),
-        (8, *LIFE[7], "maker has consented already"),
+        (
+            8,
+            *LIFE[7],
+            "maker has consented to the agreement of pump-2026-01 already; startup-1 has to consent next",
+        ),
         (9, *LIFE[8], "while an agreement lies on the table; pump-2026-01 is agreed"),
         (8, *LIFE[9], "once both sides have consented; pump-2026-01 is proposed"),
         (9, "startup-1", LIFE[9][1], "started by maker or city, not by startup-1"),
