@@ -7,7 +7,6 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 
 from infra import kafka_admin
 from infra.errors import BrokerUnavailable
