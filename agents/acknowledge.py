@@ -28,20 +28,10 @@ class InOrder:
     def __init__(self, *, window: int, crash: Crash) -> None:
         self._queue: asyncio.Queue[tuple[Sequence[Event], Awaitable[object]]] = asyncio.Queue(maxsize=window)
         self._crash = crash
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._pending = 0
 
     async def put(self, events: Sequence[Event], done: Awaitable[object]) -> None:
         """Have these events acknowledged once `done` and everything before it is; waits while the window is full."""
-        self._pending += 1
-        self._idle.clear()
         await self._queue.put((events, done))
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is in flight."""
-        return self._pending == 0
 
     async def run(self) -> None:
         """Acknowledge for ever; a broken world ends the process instead."""
@@ -55,6 +45,3 @@ class InOrder:
                 self._crash(error)
             for event in events:
                 event.ack()
-            self._pending -= 1
-            if not self._pending:
-                self._idle.set()

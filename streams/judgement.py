@@ -40,7 +40,7 @@ from schemas.events import (
     TrialEnded,
     TrialStarted,
 )
-from schemas.pairing import ACTIVE, BASELINES, OVER, Pairing, Phase
+from schemas.pairing import BASELINES, OVER, Pairing, Phase
 from schemas.parties import Organisation, Plant, Programme, Role
 from schemas.requests import (
     AdmitPlant,
@@ -558,8 +558,3 @@ def _submit(party: Ident, command: SubmitCandidate, pairing: Pairing) -> Candida
         f"the agreement of {pairing.id} allows {limits.context_rows}",
     )
     return CandidateSubmitted(pairing=pairing.id, candidate=candidate)
-
-
-def is_active(pairing: Pairing) -> bool:
-    """Whether its candidates have, or may have, frames to answer."""
-    return pairing.phase in ACTIVE

@@ -621,3 +621,24 @@ def test_an_entry_of_another_key_is_no_entry() -> None:
     assert isinstance(folded.take(record), Rejected)
     assert folded.books == {}
     assert Book(pairing=key.decode(), sums_for=module.sums_for).entries == 0
+
+
+def test_one_evaluation_a_candidate_stands_of_its_trial_or_else_of_its_last_rehearsal() -> None:
+    """Its rehearsals have the same name: beside the trial's scores theirs would be taken for them."""
+    first, second = (f"{CANDIDATE}.rehearsal-{number}" for number in (1, 2))
+
+    def rows(number: int) -> list[int]:
+        book = Book(pairing=PAIRING, sums_for=module.sums_for)
+        entries: list[Entry] = []
+        for place, name in enumerate([first, second, CANDIDATE][:number]):
+            phase = "trial" if name == CANDIDATE else "rehearsal"
+            begun = examples.started(examples.agreement(), deployment=name).model_copy(update={"phase": phase})
+            answers = [0.0] * (place + 1)
+            entries += [begun, examples.outcome(place, answers=answers, first=0, deployment=name)]
+        for offset, entry in enumerate(entries):
+            book.fold(entry, offset=offset, digest=bytes(32))
+        found = module.evaluations(book, partition=0, offset=9, at_ms=0, final=False)
+        assert [one.candidate for one in found] == ["t2q-v1"]
+        return [found[0].counts.rows_in, found[0].phase == "trial"]
+
+    assert [rows(number) for number in (1, 2, 3)] == [[1, False], [2, False], [3, True]]
