@@ -110,6 +110,7 @@ def story(shared: Shared, models: Path, tmp_path_factory: pytest.TempPathFactory
         agreed(found, root)
         rehearsed(found, models)
         tried(found, models)
+        assert second.process.poll() is None, "the second control has worked all along"
         second.stop()
         concluded(found)
         yield found
@@ -307,7 +308,9 @@ def test_the_manufacturer_sees_metrics_too_and_the_coordinator_the_usual(story: 
 
 
 def test_a_rival_sees_nothing_of_it(story: Story) -> None:
-    assert feed(story, RIVAL, lambda told: True) == []
+    feed(story, STARTUP, complete)
+    told = story.run("feed", RIVAL, "--json").out
+    assert PAIRING not in told
 
 
 def test_the_timeline_tells_the_story_in_both_languages(story: Story) -> None:
