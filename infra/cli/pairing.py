@@ -221,6 +221,8 @@ def end(
                 )
             except typer.Exit:
                 refused = True
+            else:
+                screen.say("The verdict falls when its labels are in.")
     if refused:
         raise typer.Exit(REFUSED)
 
