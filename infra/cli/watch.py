@@ -49,12 +49,12 @@ def watch(
 
     try:
         for result in results(bootstrap):
+            if until_verdicts is not None and isinstance(result, Verdict):
+                # A verdict may be read before the evaluations that were published ahead of it.
+                for earlier in evaluations_of(bootstrap, result.plant):
+                    show(earlier)
             show(result)
             if until_verdicts is not None and len(board.verdicts) >= until_verdicts:
-                # A verdict may be read before the evaluations that were published ahead of it.
-                for plant in sorted({one.plant for one in board.verdicts.values()}):
-                    for earlier in evaluations_of(bootstrap, plant):
-                        show(earlier)
                 return
     except KeyboardInterrupt:
         return
