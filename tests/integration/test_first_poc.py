@@ -101,4 +101,4 @@ def test_an_installation_that_is_started_again_knows_what_was_and_answers(tmp_pa
     with reader.installation():
         assert "pump-2026-01: unchanged" in reader.run(replace(apply, text="fieldproof apply poc"))
         end = replace(apply, text="fieldproof pairing end")
-        assert "pump-2026-01: ended" in reader.run(end)
+        assert "pump-2026-01: trial ended" in reader.run(end)
