@@ -19,14 +19,8 @@ from schemas.labels import IntervalLabel
 from schemas.parties import Asset
 from streams.frames import micros, moment
 
-EXAMPLE = "uijeongbu-pump"
-
-
-def example() -> Path:
-    """The folder that describes the demo's proof: in the source tree an example, in an installed package beside this file."""
-    packaged = Path(__file__).with_name(EXAMPLE)
-    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "examples" / EXAMPLE
-
+#: The folder that describes the demo's proof; here it is a link to the example, so that a package holds it too.
+EXAMPLE = Path(__file__).with_name("uijeongbu-pump")
 
 #: Seconds of fault-free running before the trial, and of the trial.
 HISTORY_S = 7200
@@ -43,7 +37,7 @@ PAIRINGS = {"startup-a": "pump-2026-01", "startup-b": "pump-2026-02"}
 
 def simulated(seed: int) -> tuple[Recorded, Mapping[str, np.ndarray]]:
     """The simulated trial and, by asset, the rows that start-ups learn from: shape (n, 8)."""
-    folder = read_folder(example())
+    folder = read_folder(EXAMPLE)
     histories: dict[str, Bench] = {}
     trials: dict[str, Bench] = {}
     for number, asset in enumerate(folder.plant.assets):
@@ -88,7 +82,7 @@ def recorded_bench(data: Path) -> tuple[Recorded, Mapping[str, np.ndarray]]:
     """The same trial on recordings of the real bench: their first 400 rows are the history."""
     chosen = read_skab(data)
     recorded = Recorded(
-        folder=_of_recordings(read_folder(example()), chosen),
+        folder=_of_recordings(read_folder(EXAMPLE), chosen),
         history=[export_of(f"{one.asset}-train", one.asset, one.ts[:400], TAGS, one.train) for one in chosen],
         rows=[
             export_of(f"{one.asset}-test", one.asset, one.ts[400:], TAGS, one.test, labels=one.anomaly[400:])
