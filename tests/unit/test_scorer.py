@@ -632,7 +632,9 @@ def test_one_evaluation_a_candidate_stands_of_its_trial_or_else_of_its_last_rehe
         entries: list[Entry] = []
         for place, name in enumerate([first, second, CANDIDATE][:number]):
             phase = "trial" if name == CANDIDATE else "rehearsal"
-            begun = examples.started(examples.agreement(), deployment=name).model_copy(update={"phase": phase})
+            begun = examples.started(examples.agreement(), deployment=name).model_copy(
+                update={"phase": phase}
+            )
             answers = [0.0] * (place + 1)
             entries += [begun, examples.outcome(place, answers=answers, first=0, deployment=name)]
         for offset, entry in enumerate(entries):
