@@ -41,8 +41,9 @@ unit: setup ## The fast tests
 integration: setup ## The tests against a real broker, MLflow and sandbox
 	$(RUN) pytest tests/contract tests/integration
 
-test: setup ## Every test
-	$(RUN) pytest
+test: setup ## Every test, those that need no server first
+	$(RUN) pytest tests/unit tests/contract
+	$(RUN) pytest tests/integration
 
 contracts: setup ## Write docs/asyncapi.yaml, docs/schemas and docs/examples anew from the models
 	$(RUN) python -m infra.contracts write
