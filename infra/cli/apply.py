@@ -13,15 +13,12 @@ from typing import Annotated, Protocol
 import typer
 from rich.console import Console
 
+from infra.cli.asking import REFUSED
 from infra.poc_folder import FolderProblems, PocFolder, read_folder
 from infra.words import Lang, Phrase, language
 from schemas.events import Fact, RequestRefused
 from schemas.requests import Command
 from streams.judgement import subject
-
-#: Exit code where the installation refuses a request.
-REFUSED = 4
-
 
 #: Stands for what every later step needs.
 EVERYTHING = "*"

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
+from infra.cli.asking import REFUSED
 from infra.cli.screen import Screen
-
-REFUSED = 4
 
 app = typer.Typer(help="Candidates: the models of start-ups.", no_args_is_help=True)
 

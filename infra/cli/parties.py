@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from infra.cli.asking import ask, either, read_file
+from infra.cli.asking import ask, read_file
 from infra.cli.screen import Screen
 
 FileArgument = Annotated[Path, typer.Argument(help="A YAML file with one, or a list.")]
@@ -140,4 +140,4 @@ def declare(file: FileArgument, as_json: JsonOption = False) -> None:
     with Client.connect() as client:
         for one in read_file(file, Need):
             owner = client.plant(one.plant).owner
-            ask(Screen(as_json=as_json), client, either(None, [owner]), DeclareNeed(need=one))
+            ask(Screen(as_json=as_json), client, owner, DeclareNeed(need=one))
