@@ -23,9 +23,10 @@ from schemas.events import Body, Fact, OrganisationRegistered, PlantAdmitted, Re
 from schemas.pairing import Pairing
 from schemas.requests import Request
 from streams import topics
+from streams.deadlines import CLOCK, end_of, overdue, time_up
 from streams.envelope import FACT, PAIRING, RawRecord, headers
 from streams.frames import first_problem
-from streams.judgement import CLOCK, end_of, judge, offsets_needed, overdue, subject, time_up
+from streams.judgement import judge, offsets_needed, subject
 from streams.lifecycle import Installation
 
 log = logging.getLogger(__name__)
@@ -111,6 +112,11 @@ class Control:
             await self._decide(party, record.origin, record.origin, lambda: _at_once(refused))
             return
 
+        if (party, request.id) in self._state.granted:
+            return
+        # A deadline that has passed counts before what is judged after it, also when control was away meanwhile.
+        await self._let_time_pass()
+
         async def judged() -> Body | None:
             if (party, request.id) in self._state.granted:
                 return None
@@ -128,11 +134,14 @@ class Control:
     async def tick(self) -> None:
         """Deadlines pass by themselves: what time has brought about by now becomes a fact."""
         async with self._turn:
-            for request, body in list(overdue(self._state, self._now())):
-                about = str(getattr(body, "pairing", CLOCK))
-                await self._decide(CLOCK, request, about, partial(self._overdue, request))
-            for request, pairing in list(time_up(self._state, self._now())):
-                await self._decide(CLOCK, request, pairing.id, partial(self._time_up, request))
+            await self._let_time_pass()
+
+    async def _let_time_pass(self) -> None:
+        for request, body in list(overdue(self._state, self._now())):
+            about = str(getattr(body, "pairing", CLOCK))
+            await self._decide(CLOCK, request, about, partial(self._overdue, request))
+        for request, pairing in list(time_up(self._state, self._now())):
+            await self._decide(CLOCK, request, pairing.id, partial(self._time_up, request))
 
     async def _overdue(self, request: str) -> Body | None:
         """What time has brought about under that id, unless another fact about the pairing came first."""

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from agents.labels import Labels
 from agents.ports import Board, Crash, Log, Sender, put
+from agents.reports import Reports
 from agents.runner import Arrival
 from models.metrics import metrics_for
 from models.rehearsal import rehearsed
@@ -21,9 +22,9 @@ from schemas.evaluation import Evaluation, Verdict
 from schemas.ledger import Closed, Started, Tick
 from schemas.pairing import ENDED, Pairing, Phase
 from schemas.rejected import Rejected
-from schemas.requests import ReportConclusion, ReportRehearsal, Request
+from schemas.requests import EndRehearsal, ReportAudit, ReportConclusion, ReportEnded, ReportRehearsal
 from streams import topics
-from streams.envelope import EVALUATION, REQUEST, VERDICT, RawRecord, headers
+from streams.envelope import EVALUATION, VERDICT, RawRecord, headers
 from streams.frames import moment
 from streams.ledger import Book
 from streams.ledger_codec import Entry, LabelRows, OutcomeRows, decode, encode
@@ -82,16 +83,16 @@ def sums_for(started: Started) -> SumsOf:
 
 
 def evaluations(book: Book, *, partition: int, offset: int, at_ms: int, final: bool) -> list[Evaluation]:
-    """The scores of every subject of a pairing as its ledger stands, in its latest rehearsal or its trial.
+    """The scores of every subject of a pairing as its ledger stands, in its latest rehearsal or trial.
 
-    One evaluation a subject: an earlier rehearsal does not stand beside what came after it under the same name.
+    One evaluation a subject: an earlier round does not stand beside what came after it under the same name. Of a closed
+    pairing only the deployments that are judged.
     """
     book.settle()
     latest: dict[str, Evaluation] = {}
-    for run in book.runs.values():
-        for one in _of_run(book, run, partition=partition, offset=offset, at_ms=at_ms, final=final):
-            known = latest.get(one.candidate)
-            if known is None or known.phase == "rehearsal" or one.phase == "trial":
+    for name, run in book.runs.items():
+        if not book.judged or name in book.judged:
+            for one in _of_run(book, run, partition=partition, offset=offset, at_ms=at_ms, final=final):
                 latest[one.candidate] = one
     return [latest[name] for name in sorted(latest)]
 
@@ -225,12 +226,14 @@ class Scorer:
         self._state = state
         self._crash = crash
         self._now_ms = now_ms
+        self._reports = Reports(plant, sender=sender, source=f"/plants/{plant}/scorer", now_ms=now_ms)
         self._queue: asyncio.Queue[Arrival] = asyncio.Queue(maxsize=BATCH)
         self._partitions: dict[int, Folded] = {}
         self._assigned: frozenset[int] = frozenset()
         self._published: dict[str, float] = {}
         self._closing: set[str] = set()
-        self._rehearsed: set[str] = set()
+        #: What control was told by this process.
+        self._told: set[str] = set()
         #: The last tick of each pairing that is in the ledger, folded or not.
         self._ticked: dict[str, int] = {}
         #: For each pairing, a moment and the ends of the labels then, which the ledger has yet to reach.
@@ -383,26 +386,43 @@ class Scorer:
 
     async def _finish(self, pairing: Pairing, book: Book) -> None:
         """Close a trial, or report on a rehearsal, once nothing of it is open."""
-        ready = pairing.phase is Phase.CLOSING and book.ready_to_close({one.id for one in pairing.present()})
+        await self._report_ends(pairing, book)
+        present = tuple(one.id for one in pairing.present())
+        ready = pairing.phase is Phase.CLOSING and book.ready_to_close(set(present))
         # A correction that was sent before the close counts, also while it is still on its way.
         if ready and await self._labels_told(pairing.id) is not None:
             self._closing.add(pairing.id)
-            await self._append(Closed(pairing=pairing.id), "closed")
-        if pairing.phase is Phase.REHEARSING:
-            await self._report_rehearsal(pairing, book)
+            await self._append(Closed(pairing=pairing.id, deployments=present), "closed")
+        if pairing.phase is Phase.REHEARSING and present:
+            await self._look_at_rehearsal(pairing, book)
 
-    async def _report_rehearsal(self, pairing: Pairing, book: Book) -> None:
+    async def _report_ends(self, pairing: Pairing, book: Book) -> None:
+        """Tell that a deployment has answered everything that was due for it."""
+        for one in pairing.present():
+            run = book.runs.get(one.id)
+            if one.until is not None and one.ended is None and run is not None and run.complete():
+                await self._tell(ReportEnded(pairing=pairing.id, deployment=one.id), f"ended-{one.id}")
+
+    async def _look_at_rehearsal(self, pairing: Pairing, book: Book) -> None:
+        """End a rehearsal that has seen the agreed rows, and report on one that has ended."""
         present = pairing.present()
         told = f"{pairing.id}.rehearsal-{pairing.rehearsals}"
-        if told in self._rehearsed or not present or not all(one.until for one in present):
-            return
-        if book.ready_to_close({one.id for one in present}):
-            self._rehearsed.add(told)
+        runs = [book.runs.get(one.id) for one in present]
+        wanted = pairing.agreement.phases.rehearsal_rows
+        if not pairing.rehearsed():
+            if wanted and all(run is not None and run.tally.rows_in >= wanted for run in runs):
+                await self._tell(EndRehearsal(pairing=pairing.id), f"{told}-full")
+        elif book.ready_to_close({one.id for one in present}):
             zero = metrics_for(pairing.agreement).zero()
-            standings = [one for each in present for one in book.runs[each.id].standings(zero)]
-            await self._ask(
-                ReportRehearsal(pairing=pairing.id, rehearsal=rehearsed(standings, pairing.agreement)), told
-            )
+            standings = [one for run in runs if run is not None for one in run.standings(zero)]
+            report = ReportRehearsal(pairing=pairing.id, rehearsal=rehearsed(standings, pairing.agreement))
+            await self._tell(report, told)
+
+    async def _tell(self, command: EndRehearsal | ReportEnded | ReportRehearsal, what: str) -> None:
+        """Report to control, once."""
+        if what not in self._told:
+            self._told.add(what)
+            await self._reports.tell(command, what)
 
     async def _tick(self, book: Book) -> None:
         """Tell the ledger that deadlines have passed, once every label appended before stands in it."""
@@ -448,8 +468,10 @@ class Scorer:
             await self._send_evaluation(evaluation)
         for verdict in verdicts:
             await self._send_verdict(verdict)
+        alarms = () if equal else ("the ledger folded again differs from the running scores",)
+        await self._reports.tell(ReportAudit(pairing=name, alarms=alarms), f"audit-{name}")
         conclusion = ReportConclusion(pairing=name, verdicts={one.candidate: one.verdict for one in verdicts})
-        await self._ask(conclusion, f"conclusion-{name}")
+        await self._reports.tell(conclusion, f"conclusion-{name}")
         folded.forget(name)
         self._awaited.pop(name, None)
 
@@ -472,7 +494,7 @@ class Scorer:
             subject: run.started
             for run in book.runs.values()
             for subject in run.started.subjects
-            if not run.started.baseline and run.started.phase == "trial"
+            if not run.started.baseline
         }
         return [
             judge(
@@ -490,15 +512,3 @@ class Scorer:
         key = f"{verdict.pairing}/{verdict.candidate}"
         listed = headers(VERDICT, source=f"/plants/{self._plant}/scorer", ident=key)
         await put(self._sender, topics.verdicts(self._plant), key.encode(), verdict.to_json(), listed)
-
-    async def _ask(self, command: ReportConclusion | ReportRehearsal, what: str) -> None:
-        """Report to control; told twice it acts once."""
-        request = Request(
-            # Names fill the field by themselves; cut off, two long ones would be one request.
-            id=hashlib.sha256(what.encode()).hexdigest()[:32],
-            at=moment(self._now_ms() * 1000),
-            command=command,
-        )
-        listed = headers(REQUEST, source=f"/plants/{self._plant}/scorer", ident=request.id)
-        key = command.pairing.encode()
-        await put(self._sender, topics.requests(self._plant), key, request.to_json(), listed)

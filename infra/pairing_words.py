@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 from infra.words import Lang, Phrase
 from schemas.events import Body, Fact
 from schemas.pairing import Pairing, Phase
-from streams.judgement import CLOCK, who_acts_next
+from streams.deadlines import CLOCK
+from streams.lifecycle import who_acts_next
 
 PHASES = {
     Phase.PROPOSED: Phrase("proposed", "제안됨"),

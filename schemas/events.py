@@ -9,8 +9,9 @@ from pydantic import Field
 from schemas.agreement import Agreement
 from schemas.base import Digest, Ident, Moment, Offsets, Record
 from schemas.evaluation import Outcome
+from schemas.faults import Fault
 from schemas.pairing import Candidate, Phase, Rehearsal
-from schemas.parties import Need, Organisation, Plant, Programme
+from schemas.parties import Capacity, Need, Organisation, Plant, Programme
 
 
 class OrganisationRegistered(Record):
@@ -45,7 +46,7 @@ class PairingProposed(Record):
 
 
 class AgreementAmended(Record):
-    """Another agreement lies on the table; earlier consents are to another hash."""
+    """Another agreement lies on the table; earlier consents are to another hash. A trial that runs goes on meanwhile."""
 
     kind: Literal["agreement_amended"] = "agreement_amended"
     pairing: Ident
@@ -61,6 +62,8 @@ class ConsentGiven(Record):
     pairing: Ident
     agreement_digest: Digest
     person: str
+    #: Where a trial ended by it, because both sides have now consented to amend the agreement on the way.
+    until: Offsets | None = None
 
 
 class RehearsalStarted(Record):
@@ -107,6 +110,67 @@ class CandidateRetired(Record):
     candidate: Ident
     until: Offsets
     reason: str
+
+
+class CandidateReturned(Record):
+    """The platform could not run a candidate: what it was to run is taken back, and its place in the quota is free."""
+
+    kind: Literal["candidate_returned"] = "candidate_returned"
+    pairing: Ident
+    candidate: Ident
+    reason: str
+
+
+class CandidateResumed(Record):
+    """A suspended candidate is tried again."""
+
+    kind: Literal["candidate_resumed"] = "candidate_resumed"
+    pairing: Ident
+    candidate: Ident
+    reason: str
+
+
+class DeploymentStarted(Record):
+    """A deployment's model is loaded and takes frames; a fact at each load."""
+
+    kind: Literal["deployment_started"] = "deployment_started"
+    pairing: Ident
+    deployment: str
+    sandbox: str
+    load_ms: int
+
+
+class DeploymentEnded(Record):
+    """Every frame that was due for a deployment has its outcome."""
+
+    kind: Literal["deployment_ended"] = "deployment_ended"
+    pairing: Ident
+    deployment: str
+
+
+class DeploymentSuspended(Record):
+    """A candidate is given no frames any more, after repeated faults: they fail until it is resumed."""
+
+    kind: Literal["deployment_suspended"] = "deployment_suspended"
+    pairing: Ident
+    deployment: str
+    fault: Fault
+
+
+class AuditReported(Record):
+    """Whether a pairing's measurement is whole; every alarm is a reason to doubt its scores."""
+
+    kind: Literal["audit_reported"] = "audit_reported"
+    pairing: Ident
+    alarms: tuple[str, ...]
+
+
+class CapacityReported(Record):
+    """What the machine that runs a plant's candidates can carry."""
+
+    kind: Literal["capacity_reported"] = "capacity_reported"
+    plant: Ident
+    capacity: Capacity
 
 
 class TrialEnded(Record):
@@ -234,6 +298,13 @@ Body = Annotated[
     | PairingExpired
     | PlantPaused
     | PlantResumed
+    | CandidateReturned
+    | CandidateResumed
+    | DeploymentStarted
+    | DeploymentEnded
+    | DeploymentSuspended
+    | AuditReported
+    | CapacityReported
     | RequestRefused,
     Field(discriminator="kind"),
 ]

@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter
 
 from schemas.agreement import Agreement
 from schemas.base import Digest, Ident, Offsets, Record
+from schemas.faults import FailureKind
 
 
 class Started(Record):
@@ -52,9 +53,6 @@ class Covered(Record):
     last: int
 
 
-FailureKind = Literal["error", "timeout", "memory", "nonsense", "died"]
-
-
 class Outcome(Record):
     """What became of one due frame (처리 결과). It travels as the metadata of an Arrow stream with the rows' times and answers."""
 
@@ -76,8 +74,13 @@ class Outcome(Record):
     failure: FailureKind | None = None
     #: Why, in a few words; at the plant only.
     detail: str | None = None
+    #: The exception's class where it is a well-known one, and the candidate's own file and line.
+    exception: str | None = None
+    where: str | None = None
+    #: Measured from outside the candidate: CPU time, time from its turn to its answer, peak resident memory.
     cpu_us: int = 0
     wall_us: int = 0
+    peak_kb: int = 0
 
 
 class Source(Record):
@@ -137,6 +140,8 @@ class Closed(Record):
 
     kind: Literal["closed"] = "closed"
     pairing: Ident
+    #: The deployments that are judged: those of the last trial.
+    deployments: tuple[str, ...] = ()
 
 
 PlainEntry = Annotated[

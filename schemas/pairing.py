@@ -10,6 +10,7 @@ from pydantic import Field
 from schemas.agreement import Agreement
 from schemas.base import Digest, Ident, Moment, Offsets, Record
 from schemas.evaluation import Outcome
+from schemas.faults import Fault
 
 
 class Phase(StrEnum):
@@ -61,6 +62,8 @@ class Candidate(Record):
     context_rows: int = Field(default=0, ge=0)
     with_ts: bool = False
     with_asset: bool = False
+    #: Said to be one of the project's own models; its files are compared before it is run as one.
+    shipped: bool = False
 
 
 class Deployment(Record):
@@ -71,9 +74,20 @@ class Deployment(Record):
     #: What it gives evaluations for: the candidate, or the baselines by name.
     subjects: tuple[str, ...] = Field(min_length=1)
     candidate: Candidate | None = None
+    #: Which rehearsal or trial of the pairing it is of, counted from 1.
+    round: int = 1
     starts: Offsets
     #: Fixed when it ends: the first offsets that are no longer due.
     until: Offsets | None = None
+    #: When its worker first reported that it takes frames, and how its code is held.
+    started: Moment | None = None
+    sandbox: str | None = None
+    #: How often its model was loaded.
+    loads: int = 0
+    #: Why its candidate is given no frames any more; every frame fails until somebody resumes it.
+    suspended: Fault | None = None
+    #: When every frame that was due had its outcome.
+    ended: Moment | None = None
 
 
 class Consent(Record):
@@ -97,6 +111,16 @@ class Rehearsal(Record):
     answered: float
     #: What both sides have to look at, in words.
     remarks: tuple[str, ...] = ()
+
+
+class Amendment(Record):
+    """Another agreement, on the table while the trial goes on under the present one."""
+
+    agreement: Agreement
+    agreement_digest: Digest
+    #: The revision that it becomes when both sides have consented to it.
+    revision: int
+    reason: str
 
 
 class Objection(Record):
@@ -126,16 +150,25 @@ class Pairing(Record):
     #: Counts the agreements that lay on the table; consent is to one of them.
     revision: int = 1
     consents: tuple[Consent, ...] = ()
+    #: What would begin a new trial, once both sides consent to it.
+    amendment: Amendment | None = None
     phase: Phase
     since: Moment
     #: Why it stands where it stands, in words.
     why: str
     #: When this phase ends by itself, if it does.
     due: Moment | None = None
+    #: The parties that have to act next; none where it waits for time or for its workers.
+    waits_for: tuple[Ident, ...] = ()
+    #: The last step that it made, as the fact's kind, and when.
+    progress: str = "pairing_proposed"
+    progress_at: Moment | None = None
     #: True while the plant has paused its telemetry.
     paused: bool = False
     candidates: tuple[Candidate, ...] = ()
     retired: tuple[Ident, ...] = ()
+    #: Candidates that the platform could not run: their places in the quota are free again.
+    returned: tuple[Ident, ...] = ()
     #: Where the telemetry of the present phase begins: every deployment starts here, so that all are judged on the same rows.
     telemetry_from: Offsets = {}
     #: Where its labels begin: labels sent earlier are not its own.
@@ -144,8 +177,12 @@ class Pairing(Record):
     #: How often it was rehearsed, and what the last time showed.
     rehearsals: int = 0
     rehearsal: Rehearsal | None = None
+    #: How many trials were begun; an agreement amended on the way begins another.
+    trials: int = 0
     verdicts: dict[str, Outcome] = {}
     objections: tuple[Objection, ...] = ()
+    #: What is wrong with its measurement, as its workers reported last; nothing where it is sound.
+    alarms: tuple[str, ...] = ()
     simulated: bool = False
     #: Number of the last fact that changed it.
     fact: int
@@ -160,13 +197,14 @@ class Pairing(Record):
 
     def consented(self, party: str) -> bool:
         """Whether that side has consented to the agreement that lies on the table."""
-        return any(one.party == party and one.revision == self.revision for one in self.consents)
+        revision = self.amendment.revision if self.amendment is not None else self.revision
+        return any(one.party == party and one.revision == revision for one in self.consents)
 
     def present(self) -> tuple[Deployment, ...]:
-        """The deployments of the rehearsal or trial that it is in."""
-        if self.phase is Phase.REHEARSING:
-            return tuple(one for one in self.deployments if one.id.endswith(f".rehearsal-{self.rehearsals}"))
-        return self.of_phase("trial")
+        """The deployments of the rehearsal or trial that it is in, or was in last."""
+        rehearses = self.phase is Phase.REHEARSING
+        phase, latest = ("rehearsal", self.rehearsals) if rehearses else ("trial", self.trials)
+        return tuple(one for one in self.deployments if one.phase == phase and one.round == latest)
 
     def rehearsed(self) -> bool:
         """Whether it is in a rehearsal whose telemetry has ended, and that is being looked at."""
@@ -177,11 +215,17 @@ class Pairing(Record):
         """The deployments of one phase."""
         return tuple(one for one in self.deployments if one.phase == phase)
 
+    def runs(self, candidate: Candidate) -> bool:
+        """Whether a candidate is still one: neither retired nor returned."""
+        return candidate.id not in self.retired and candidate.id not in self.returned
+
 
 #: Name of the deployment that runs a pairing's baselines together.
 BASELINES = "baselines"
 
 
-def deployment_id(pairing: str, name: str, rehearsal: int = 0) -> str:
-    """The readable id of a deployment: `pump-2026-01/t2q-v1`, and with `.rehearsal-2` behind it in the second one."""
-    return f"{pairing}/{name}{f'.rehearsal-{rehearsal}' if rehearsal else ''}"
+def deployment_id(pairing: str, name: str, *, rehearsal: int = 0, trial: int = 1) -> str:
+    """The readable id of a deployment: `pump-2026-01/t2q-v1`, with `.rehearsal-2` or `.trial-2` behind it in the second one."""
+    if rehearsal:
+        return f"{pairing}/{name}.rehearsal-{rehearsal}"
+    return f"{pairing}/{name}" + (f".trial-{trial}" if trial > 1 else "")

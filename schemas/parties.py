@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from enum import StrEnum
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
@@ -94,6 +95,17 @@ class Plant(Record):
         if any(tag.name == "ts" for tag in self.tags):
             raise ValueError("no tag may be called ts: that is the column of a row's time")
         return self
+
+
+class Capacity(Record):
+    """What the machine that runs a plant's candidates can carry, and how it holds their code."""
+
+    cores: int = Field(ge=1)
+    memory_mb: int = Field(ge=1)
+    #: The sandbox's level, found by trying.
+    sandbox: Literal["full", "reduced", "none"]
+    #: Whether its operator lets start-ups' code run without a sandbox.
+    unsandboxed: bool = False
 
 
 class Need(Record):

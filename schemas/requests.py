@@ -9,8 +9,9 @@ from pydantic import Field, StringConstraints
 from schemas.agreement import Agreement
 from schemas.base import Digest, Ident, Moment, Record
 from schemas.evaluation import Outcome
+from schemas.faults import Fault
 from schemas.pairing import Candidate, Rehearsal
-from schemas.parties import Need, Organisation, Plant, Programme
+from schemas.parties import Capacity, Need, Organisation, Plant, Programme
 
 
 class RegisterOrganisation(Record):
@@ -56,7 +57,10 @@ class ProposePairing(Record):
 
 
 class AmendAgreement(Record):
-    """Puts another agreement on the table; both sides have to consent anew. Asked by a coordinator or either side, before the trial."""
+    """Puts another agreement on the table; both sides have to consent anew. Asked by a coordinator or either side.
+
+    A trial that runs goes on under the present agreement until both have consented; then a new trial begins.
+    """
 
     kind: Literal["amend_agreement"] = "amend_agreement"
     pairing: Ident
@@ -82,7 +86,10 @@ class StartRehearsal(Record):
 
 
 class EndRehearsal(Record):
-    """Ends the rehearsal; what was sent until now is looked at. Asked by the manufacturer or a coordinator."""
+    """Ends the rehearsal; what was sent until now is looked at. Asked by the manufacturer or a coordinator.
+
+    The plant's workers ask it where the agreed number of rows has come.
+    """
 
     kind: Literal["end_rehearsal"] = "end_rehearsal"
     pairing: Ident
@@ -107,6 +114,15 @@ class RetireCandidate(Record):
     """Takes a candidate out: what it answered until now stays counted. Asked by the pairing's start-up."""
 
     kind: Literal["retire_candidate"] = "retire_candidate"
+    pairing: Ident
+    candidate: Ident
+    reason: Reason
+
+
+class ResumeCandidate(Record):
+    """Has a suspended candidate tried again. Asked by the manufacturer or a coordinator."""
+
+    kind: Literal["resume_candidate"] = "resume_candidate"
     pairing: Ident
     candidate: Ident
     reason: Reason
@@ -195,6 +211,58 @@ class ReportConclusion(Record):
     verdicts: dict[str, Outcome]
 
 
+class ReportStarted(Record):
+    """Tells that a deployment's model is loaded and takes frames; again at each load. Asked by the plant's workers."""
+
+    kind: Literal["report_started"] = "report_started"
+    pairing: Ident
+    deployment: str
+    sandbox: str
+    load_ms: int = Field(default=0, ge=0)
+
+
+class ReportEnded(Record):
+    """Tells that every frame due for a deployment has its outcome. Asked by the plant's scorer."""
+
+    kind: Literal["report_ended"] = "report_ended"
+    pairing: Ident
+    deployment: str
+
+
+class ReportSuspended(Record):
+    """Tells that a candidate is given no frames any more, after repeated faults. Asked by the plant's workers."""
+
+    kind: Literal["report_suspended"] = "report_suspended"
+    pairing: Ident
+    deployment: str
+    fault: Fault
+
+
+class ReturnCandidate(Record):
+    """Gives a candidate back that the platform could not run; it costs no place. Asked by the plant's workers."""
+
+    kind: Literal["return_candidate"] = "return_candidate"
+    pairing: Ident
+    candidate: Ident
+    reason: Reason
+
+
+class ReportAudit(Record):
+    """Tells whether a pairing's measurement is whole. Asked by the plant's scorer."""
+
+    kind: Literal["report_audit"] = "report_audit"
+    pairing: Ident
+    alarms: tuple[Reason, ...] = ()
+
+
+class ReportCapacity(Record):
+    """Tells what the machine that runs a plant's candidates can carry. Asked by the plant's workers."""
+
+    kind: Literal["report_capacity"] = "report_capacity"
+    plant: Ident
+    capacity: Capacity
+
+
 Command = Annotated[
     RegisterOrganisation
     | OpenProgramme
@@ -217,7 +285,14 @@ Command = Annotated[
     | PausePlant
     | ResumePlant
     | ReportRehearsal
-    | ReportConclusion,
+    | ReportConclusion
+    | ResumeCandidate
+    | ReportStarted
+    | ReportEnded
+    | ReportSuspended
+    | ReturnCandidate
+    | ReportAudit
+    | ReportCapacity,
     Field(discriminator="kind"),
 ]
 

@@ -30,6 +30,8 @@ class Book:
     truths: dict[str, Truth] = field(default_factory=dict)
     ticked_ms: int = 0
     closed: bool = False
+    #: The deployments that are judged, named by the entry that closed it.
+    judged: tuple[str, ...] = ()
     #: SHA-256 chained over the entries that counted, in their order.
     chain: bytes = bytes(32)
     entries: int = 0
@@ -72,7 +74,7 @@ class Book:
             case Tick():
                 return self._tick(entry)
             case Closed():
-                self.closed = True
+                self.closed, self.judged = True, entry.deployments
                 return True
 
     def truth(self, asset: str) -> Truth:

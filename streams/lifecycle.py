@@ -11,10 +11,17 @@ from datetime import datetime, timedelta
 from schemas.base import Ident, Moment, Offsets
 from schemas.events import (
     AgreementAmended,
+    AuditReported,
     Body,
+    CandidateResumed,
     CandidateRetired,
+    CandidateReturned,
     CandidateSubmitted,
+    CapacityReported,
     ConsentGiven,
+    DeploymentEnded,
+    DeploymentStarted,
+    DeploymentSuspended,
     Fact,
     FollowUpRecorded,
     NeedDeclared,
@@ -41,6 +48,7 @@ from schemas.events import (
 )
 from schemas.pairing import (
     BASELINES,
+    Amendment,
     Candidate,
     Consent,
     Deployment,
@@ -50,7 +58,7 @@ from schemas.pairing import (
     Phase,
     deployment_id,
 )
-from schemas.parties import Need, Organisation, Plant, Programme
+from schemas.parties import Capacity, Need, Organisation, Plant, Programme
 
 
 @dataclass(kw_only=True)
@@ -64,6 +72,8 @@ class Installation:
     pairings: dict[Ident, Pairing] = field(default_factory=dict)
     #: Plants whose telemetry is paused.
     paused: set[Ident] = field(default_factory=set)
+    #: What the machines of plants can carry, as they reported last.
+    capacities: dict[Ident, Capacity] = field(default_factory=dict)
     #: The number of the last fact.
     number: int = 0
     #: Requests that were granted, by party and id.
@@ -100,6 +110,8 @@ class Installation:
                 self._pause(plant_id, fact)
             case PairingProposed() as proposed:
                 self.pairings[proposed.pairing] = self._proposed(proposed, fact)
+            case CapacityReported(plant=plant_id, capacity=capacity):
+                self.capacities[plant_id] = capacity
             case RequestRefused():
                 pass
             case body:
@@ -115,7 +127,7 @@ class Installation:
     def _proposed(self, proposed: PairingProposed, fact: Fact) -> Pairing:
         need = self.needs[proposed.need]
         plant = self.plants[need.plant]
-        return Pairing(
+        pairing = Pairing(
             id=proposed.pairing,
             programme=need.programme,
             need=need.id,
@@ -131,8 +143,10 @@ class Installation:
             due=later(fact.at, proposed.agreement.respond_days),
             paused=plant.id in self.paused,
             simulated=plant.simulated,
+            progress_at=fact.at,
             fact=fact.number,
         )
+        return pairing.model_copy(update={"waits_for": who_acts_next(pairing)})
 
 
 def later(at: Moment, days: float) -> datetime:
@@ -142,19 +156,38 @@ def later(at: Moment, days: float) -> datetime:
 
 def changed(pairing: Pairing, fact: Fact) -> Pairing:
     """The pairing after a fact about it."""
-    return pairing.model_copy(update={**_update(pairing, fact), "fact": fact.number})
+    step = {"progress": fact.body.kind, "progress_at": fact.at, "fact": fact.number}
+    after = pairing.model_copy(update={**_update(pairing, fact), **step})
+    return after.model_copy(update={"waits_for": who_acts_next(after)})
+
+
+def who_acts_next(pairing: Pairing) -> tuple[Ident, ...]:
+    """The parties that a pairing waits for; none where it waits for time or for its workers."""
+    match pairing.phase:
+        case Phase.PROPOSED:
+            return _sides_to_consent(pairing)
+        case Phase.AGREED if not any(pairing.runs(one) for one in pairing.candidates):
+            return (pairing.startup,)
+        case Phase.RUNNING if pairing.amendment is not None:
+            return _sides_to_consent(pairing)
+        case Phase.AGREED | Phase.REHEARSING | Phase.RUNNING | Phase.CLOSING:
+            return (pairing.manufacturer,)
+        case Phase.OBJECTION_PERIOD if any(one.resolution is None for one in pairing.objections):
+            return pairing.coordinators
+        case Phase.SETTLED:
+            return pairing.coordinators
+        case _:
+            return ()
+
+
+def _sides_to_consent(pairing: Pairing) -> tuple[Ident, ...]:
+    return tuple(party for party in (pairing.manufacturer, pairing.startup) if not pairing.consented(party))
 
 
 def _update(pairing: Pairing, fact: Fact) -> dict[str, object]:
     match fact.body:
         case AgreementAmended() as body:
-            return {
-                "agreement": body.agreement,
-                "agreement_digest": body.agreement_digest,
-                "revision": pairing.revision + 1,
-                "rehearsal": None,
-                **_enter(Phase.PROPOSED, fact, body.reason, days=body.agreement.respond_days),
-            }
+            return _amended(pairing, body, fact)
         case ConsentGiven() as body:
             return _consent(pairing, body, fact)
         case RehearsalStarted(telemetry_from=telemetry, labels_from=labels):
@@ -176,15 +209,81 @@ def _update(pairing: Pairing, fact: Fact) -> dict[str, object]:
                 **_enter(Phase.AGREED, fact, why, days=pairing.agreement.respond_days),
             }
         case TrialStarted(telemetry_from=telemetry, labels_from=labels):
-            started = pairing.model_copy(update={"telemetry_from": telemetry, "labels_from": labels})
-            return {**_deploy(started, "trial"), **_enter(Phase.RUNNING, fact, "the trial runs")}
+            count = pairing.trials + 1
+            started = pairing.model_copy(
+                update={"telemetry_from": telemetry, "labels_from": labels, "trials": count}
+            )
+            return {
+                "trials": count,
+                **_deploy(started, "trial"),
+                **_enter(Phase.RUNNING, fact, "the trial runs"),
+            }
         case CandidateSubmitted(candidate=candidate):
             return _submitted(pairing, candidate)
         case CandidateRetired(candidate=ident, until=until):
             retired = (*pairing.retired, ident)
             return {"retired": retired, "deployments": _until(pairing, until, only=ident)}
+        case CandidateReturned(candidate=ident):
+            return {
+                "returned": (*pairing.returned, ident),
+                "deployments": tuple(one for one in pairing.deployments if not _never_ran(one, ident)),
+            }
+        case CandidateResumed(candidate=ident):
+            return {"deployments": _each(pairing, {"suspended": None}, of=ident)}
+        case DeploymentStarted() | DeploymentEnded() | DeploymentSuspended() as body:
+            return {"deployments": _reported(pairing, body, fact.at)}
+        case AuditReported(alarms=alarms):
+            return {"alarms": alarms}
         case _:
             return _ending(pairing, fact)
+
+
+def _amended(pairing: Pairing, body: AgreementAmended, fact: Fact) -> dict[str, object]:
+    """Before the trial the new agreement takes the table; a trial that runs goes on until both have consented to it."""
+    if pairing.phase is Phase.RUNNING:
+        revision = (pairing.amendment.revision if pairing.amendment else pairing.revision) + 1
+        amendment = Amendment(
+            agreement=body.agreement,
+            agreement_digest=body.agreement_digest,
+            revision=revision,
+            reason=body.reason,
+        )
+        return {"amendment": amendment, "why": body.reason}
+    return {
+        "agreement": body.agreement,
+        "agreement_digest": body.agreement_digest,
+        "revision": pairing.revision + 1,
+        "rehearsal": None,
+        **_enter(Phase.PROPOSED, fact, body.reason, days=body.agreement.respond_days),
+    }
+
+
+def _never_ran(deployment: Deployment, candidate: Ident) -> bool:
+    return candidate in deployment.subjects and deployment.started is None
+
+
+def _each(pairing: Pairing, update: dict[str, object], *, of: Ident) -> tuple[Deployment, ...]:
+    """The deployments, those of one candidate changed."""
+    return tuple(one.model_copy(update=update) if of in one.subjects else one for one in pairing.deployments)
+
+
+def _reported(
+    pairing: Pairing, body: DeploymentStarted | DeploymentEnded | DeploymentSuspended, at: Moment
+) -> tuple[Deployment, ...]:
+    """The deployments, one changed by what its worker reported."""
+
+    def after(one: Deployment) -> dict[str, object]:
+        match body:
+            case DeploymentStarted(sandbox=sandbox):
+                return {"started": one.started or at, "sandbox": sandbox, "loads": one.loads + 1}
+            case DeploymentEnded():
+                return {"ended": at}
+            case DeploymentSuspended(fault=fault):
+                return {"suspended": fault}
+
+    return tuple(
+        one.model_copy(update=after(one)) if one.id == body.deployment else one for one in pairing.deployments
+    )
 
 
 def _ending(pairing: Pairing, fact: Fact) -> dict[str, object]:
@@ -221,29 +320,42 @@ def _ending(pairing: Pairing, fact: Fact) -> dict[str, object]:
 
 def _enter(phase: Phase, fact: Fact, why: str, *, days: float | None = None) -> dict[str, object]:
     due = later(fact.at, days) if days is not None else None
-    return {"phase": phase, "since": fact.at, "why": why, "due": due}
+    return {"phase": phase, "since": fact.at, "why": why, "due": due, "amendment": None}
 
 
 def _consent(pairing: Pairing, body: ConsentGiven, fact: Fact) -> dict[str, object]:
+    amendment = pairing.amendment
     consent = Consent(
         party=fact.party,
         person=body.person,
         at=fact.at,
         agreement_digest=body.agreement_digest,
-        revision=pairing.revision,
+        revision=pairing.revision if amendment is None else amendment.revision,
     )
-    both = pairing.model_copy(update={"consents": (*pairing.consents, consent)})
-    if both.consented(pairing.manufacturer) and both.consented(pairing.startup):
-        entered = _enter(Phase.AGREED, fact, "both sides have consented", days=pairing.agreement.respond_days)
-        return {"consents": both.consents, **entered}
-    return {"consents": both.consents, "why": f"{fact.party} has consented"}
+    after = pairing.model_copy(update={"consents": (*pairing.consents, consent)})
+    if _sides_to_consent(after):
+        return {"consents": after.consents, "why": f"{fact.party} has consented"}
+    if amendment is None:
+        why = "both sides have consented"
+        days = pairing.agreement.respond_days
+        return {"consents": after.consents, **_enter(Phase.AGREED, fact, why, days=days)}
+    why = "both sides have consented to other terms: a new trial has to begin"
+    return {
+        "consents": after.consents,
+        "agreement": amendment.agreement,
+        "agreement_digest": amendment.agreement_digest,
+        "revision": amendment.revision,
+        "rehearsal": None,
+        "deployments": _until(pairing, body.until or {}),
+        **_enter(Phase.AGREED, fact, why, days=amendment.agreement.respond_days),
+    }
 
 
 def _deploy(pairing: Pairing, phase: DeploymentPhase) -> dict[str, object]:
     """The baselines and every candidate that was submitted, from the phase's first offsets on."""
     names = tuple(baseline.name for baseline in pairing.agreement.baselines)
     deployed = [_baselines(pairing, names, phase)] if names else []
-    deployed += [_of(pairing, one, phase) for one in pairing.candidates if one.id not in pairing.retired]
+    deployed += [_of(pairing, one, phase) for one in pairing.candidates if pairing.runs(one)]
     return {
         "telemetry_from": pairing.telemetry_from,
         "labels_from": pairing.labels_from,
@@ -252,22 +364,34 @@ def _deploy(pairing: Pairing, phase: DeploymentPhase) -> dict[str, object]:
 
 
 def _baselines(pairing: Pairing, names: tuple[str, ...], phase: DeploymentPhase) -> Deployment:
-    ident = deployment_id(pairing.id, BASELINES, _number(pairing, phase))
-    return Deployment(id=ident, phase=phase, subjects=names, starts=pairing.telemetry_from)
+    return Deployment(
+        id=_ident(pairing, BASELINES, phase),
+        phase=phase,
+        round=_round(pairing, phase),
+        subjects=names,
+        starts=pairing.telemetry_from,
+    )
 
 
 def _of(pairing: Pairing, candidate: Candidate, phase: DeploymentPhase) -> Deployment:
     return Deployment(
-        id=deployment_id(pairing.id, candidate.id, _number(pairing, phase)),
+        id=_ident(pairing, candidate.id, phase),
         phase=phase,
+        round=_round(pairing, phase),
         subjects=(candidate.id,),
         candidate=candidate,
         starts=pairing.telemetry_from,
     )
 
 
-def _number(pairing: Pairing, phase: DeploymentPhase) -> int:
-    return pairing.rehearsals if phase == "rehearsal" else 0
+def _ident(pairing: Pairing, name: str, phase: DeploymentPhase) -> str:
+    if phase == "rehearsal":
+        return deployment_id(pairing.id, name, rehearsal=pairing.rehearsals)
+    return deployment_id(pairing.id, name, trial=pairing.trials)
+
+
+def _round(pairing: Pairing, phase: DeploymentPhase) -> int:
+    return pairing.rehearsals if phase == "rehearsal" else pairing.trials
 
 
 def _submitted(pairing: Pairing, candidate: Candidate) -> dict[str, object]:

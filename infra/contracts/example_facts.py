@@ -29,7 +29,7 @@ from infra.contracts.example_requests import request_id
 from schemas import events as told
 from schemas.evaluation import Outcome
 from schemas.pairing import Pairing, Phase
-from streams.judgement import CLOCK
+from streams.deadlines import CLOCK
 from streams.lifecycle import Installation
 from streams.topics import OPERATOR
 

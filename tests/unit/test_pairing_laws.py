@@ -45,7 +45,8 @@ from schemas.requests import (
 )
 from schemas.terms import Phases, Quotas
 from streams import topics
-from streams.judgement import CLOCK, end_of, judge, offsets_needed, overdue, subject, time_up
+from streams.deadlines import CLOCK, end_of, overdue, time_up
+from streams.judgement import judge, offsets_needed, subject
 from streams.lifecycle import Installation
 from tests.unit.twins import PLANT, a_candidate, a_plant, an_agreement
 

@@ -20,7 +20,7 @@ from schemas.evaluation import Evaluation, Outcome, Verdict
 from schemas.ledger import Closed, Ended, Started, Tick
 from schemas.pairing import Pairing
 from schemas.rejected import Rejected
-from schemas.requests import ReportConclusion, Request
+from schemas.requests import ReportAudit, ReportConclusion, ReportEnded, Request
 from streams import topics
 from streams.ledger import Book
 from streams.ledger_codec import Entry, decode, encode
@@ -243,8 +243,12 @@ def test_a_verdict_is_published_once_everything_is_settled_and_before_the_close_
         assert verdict.evaluation.final
         assert verdict.evaluation == world.evaluations()[-1]
         assert verdict.evaluation.audit.duplicates == 1
-        (asked,) = [Request.model_validate_json(one.value or b"") for one in world.broker.of(REQUESTS)]
-        assert asked.command == ReportConclusion(pairing=PAIRING, verdicts={"t2q-v1": Outcome.REJECTED})
+        asked = [Request.model_validate_json(one.value or b"").command for one in world.broker.of(REQUESTS)]
+        assert asked == [
+            ReportEnded(pairing=PAIRING, deployment=f"{PAIRING}/t2q-v1"),
+            ReportAudit(pairing=PAIRING),
+            ReportConclusion(pairing=PAIRING, verdicts={"t2q-v1": Outcome.REJECTED}),
+        ]
         assert world.state.closed == {PAIRING}
         assert world.state.entries == {}
 
@@ -370,7 +374,10 @@ def test_a_crash_while_the_verdict_is_published_publishes_the_same_again() -> No
             await again.caught_up()
         first, second = results(again)
         assert first == second
-        assert len(world.broker.of(REQUESTS)) == 1
+        asked = [
+            Request.model_validate_json(one.value or b"").command.kind for one in world.broker.of(REQUESTS)
+        ]
+        assert asked == ["report_audit", "report_conclusion"]
 
     asyncio.run(scenario())
 

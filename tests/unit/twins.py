@@ -339,6 +339,7 @@ def a_pairing(
         telemetry_from={0: 0},
         labels_from={0: labels_from},
         deployments=deployments or (a_deployment(),),
+        trials=1,
         fact=fact,
     )
 
