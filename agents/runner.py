@@ -17,11 +17,14 @@ import numpy as np
 
 from agents.acknowledge import InOrder
 from agents.ports import Board, Crash, Log, Sender, or_crash
+from agents.reports import Reports
 from models.contract import Failed, Predicted, Predictor
+from schemas.faults import Fault
 from schemas.ledger import Covered, Ended, Outcome, Started
 from schemas.pairing import Deployment, Pairing
 from schemas.parties import Plant
 from schemas.rejected import Rejected
+from schemas.requests import ReportStarted, ReportSuspended
 from streams import topics
 from streams.context import Context
 from streams.envelope import Headers, RawRecord
@@ -136,6 +139,7 @@ class Runner:
         sender: Sender,
         log: Log,
         board: Board,
+        reports: Reports,
         crash: Crash,
     ) -> None:
         self._assignment = assignment
@@ -144,6 +148,8 @@ class Runner:
         self._log = log
         self._board = board
         self._crash = crash
+        self._reports = reports
+        self._to_report: asyncio.Queue[ReportStarted | ReportSuspended] = asyncio.Queue()
         candidate = assignment.deployment.candidate
         self._context_rows = candidate.context_rows if candidate else 0
         self._tags = tuple(tag.name for tag in assignment.plant.tags)
@@ -160,13 +166,29 @@ class Runner:
     async def begin(self) -> None:
         """Tell the ledger that the deployment runs, before any of its outcomes."""
         await self._append(self._assignment.started(), "started")
+        if self._assignment.deployment.candidate is None:
+            await self._reports.tell(self._started(0), f"started-{self._assignment.deployment.id}")
         until = self._until()
         if until is not None:
             await self._end(until)
 
     async def background(self) -> None:
         """Everything beside the reading of frames; runs as long as the runner."""
-        await asyncio.gather(self._write(), self._acknowledge.run(), self._flush(), self._watch())
+        await asyncio.gather(
+            self._write(), self._acknowledge.run(), self._flush(), self._watch(), self._report()
+        )
+
+    def loaded(self, wall_ns: int) -> None:
+        """The candidate's model was loaded, which control is told."""
+        self._to_report.put_nowait(self._started(wall_ns // 1_000_000))
+
+    def suspended(self, last: Failed, faults: int) -> None:
+        """The candidate is given no frames any more, after so many faults in a row; control is told."""
+        fault = Fault(kind=last.kind, exception=last.exception, where=last.where, count=faults)
+        assignment = self._assignment
+        self._to_report.put_nowait(
+            ReportSuspended(pairing=assignment.pairing.id, deployment=assignment.deployment.id, fault=fault)
+        )
 
     def moved(self) -> None:
         """The partitions are being assigned anew: what was passed belongs to whoever gets them."""
@@ -176,6 +198,20 @@ class Runner:
         """Take telemetry in, message by message."""
         async for arrival in arrivals:
             await or_crash(self.take(arrival), self._crash)
+
+    def _started(self, load_ms: int) -> ReportStarted:
+        assignment = self._assignment
+        return ReportStarted(
+            pairing=assignment.pairing.id,
+            deployment=assignment.deployment.id,
+            sandbox=assignment.sandbox,
+            load_ms=load_ms,
+        )
+
+    async def _report(self) -> None:
+        while True:
+            report = await self._to_report.get()
+            await self._reports.tell_anew(report, f"{report.kind}-{report.deployment}")
 
     # --- one message ----------------------------------------------------------------------------------------------
 
@@ -246,7 +282,6 @@ class Runner:
     def _outcome(
         self, record: RawRecord, frame: Frame, first: int, answer: Predicted | Failed
     ) -> OutcomeRows:
-        failed = isinstance(answer, Failed)
         meta = Outcome(
             pairing=self._assignment.pairing.id,
             deployment=self._assignment.deployment.id,
@@ -257,13 +292,14 @@ class Runner:
             frame=frame.ident,
             appended_ms=record.timestamp_ms,
             rows=frame.rows,
-            result="failed" if failed else "answered",
-            failure=answer.kind if isinstance(answer, Failed) else None,
-            detail=answer.text[:500] if isinstance(answer, Failed) else None,
-            cpu_us=0 if isinstance(answer, Failed) else answer.cpu_ns // 1000,
-            wall_us=0 if isinstance(answer, Failed) else answer.wall_ns // 1000,
+            result="failed" if isinstance(answer, Failed) else "answered",
+            cpu_us=answer.cpu_ns // 1000,
+            wall_us=answer.wall_ns // 1000,
+            peak_kb=answer.max_rss_kb,
         )
         if isinstance(answer, Failed):
+            why = {"failure": answer.kind, "exception": answer.exception, "where": answer.where}
+            meta = meta.model_copy(update={**why, "detail": answer.text[:500]})
             return OutcomeRows(meta=meta, times_us=NO_TIMES, answers=NO_ANSWERS)
         answers = answer.columns[: len(self._assignment.deployment.subjects)]
         return OutcomeRows(meta=meta, times_us=frame.times(), answers=answers)

@@ -120,6 +120,8 @@ def _of_run(
             audit=standing.audit,
             confusion=metrics.confusion(standing.sums),
             metrics=metrics.metrics(standing.sums),
+            service=standing.service,
+            faults=standing.faults,
             sandbox=started.sandbox,
             simulated=started.simulated,
         )

@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 from infra.sandbox_command import Launch, Level, launch
 from models import child
-from models.contract import Contract, Failed, FailureKind, Predicted
+from models.contract import Contract, Failed, Predicted
+from schemas.faults import FailureKind
 from schemas.agreement import Agreement, Task
 
 #: How much of what a candidate prints is kept, for the plant.

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from agents.feeds import Feeds
 from agents.labels import Labels
 from agents.lifecycle import Control
+from agents.reports import Reports
 from agents.runner import Assignment, Runner
 from agents.scorer import Scorer
 from infra import kafka_admin
@@ -155,7 +156,7 @@ def scorer_app(spec: WorkerSpec) -> faust.App:
         labels=labels,
         state=StateFiles(spec.home / "state" / plant, topics.ledger(plant)),
         crash=crash,
-        now_ms=lambda: time.time_ns() // 1_000_000,
+        now_ms=_now_ms,
     )
     told, entered = Intake(prefix=topics.labels(plant)), Intake(prefix=topics.ledger(plant))
     ready = asyncio.Event()
@@ -189,6 +190,10 @@ def scorer_app(spec: WorkerSpec) -> faust.App:
     return app
 
 
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 def _on_moved(moved: Any) -> Any:
     async def on_revoked(app: Any, revoked: Any, **kwargs: Any) -> None:
         moved()
@@ -203,10 +208,13 @@ def runner_app(spec: WorkerSpec) -> faust.App:
     board = PairingBoard(spec.bootstrap, spec.plant.id)
     candidate, level = _candidate(spec)
     predictor: Predictor = candidate or Constants.of(spec.pairing.agreement)
+    sender = FaustSender(app)
+    source = f"/plants/{spec.plant.id}/runners/{spec.deployment.id}"
     runner = Runner(
         Assignment(pairing=spec.pairing, deployment=spec.deployment, plant=spec.plant, sandbox=level),
         predictor=predictor,
-        sender=FaustSender(app),
+        sender=sender,
+        reports=Reports(spec.plant.id, sender=sender, source=source, now_ms=_now_ms),
         log=TopicLog(spec.bootstrap),
         board=board,
         crash=crash,

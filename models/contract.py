@@ -6,12 +6,13 @@ import difflib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.agreement import Task
+from schemas.faults import FailureKind
 
 #: The key under which an MLmodel file's `metadata` speaks to this platform.
 METADATA_KEY = "fieldproof"
@@ -23,8 +24,6 @@ ASSET = "asset"
 #: Signature types that a tag's values can be handed over as.
 TAG_TYPES = frozenset({"double", "float", "long", "integer", "boolean"})
 
-#: What may go wrong with a candidate. `died` is an end of its process that no limit caused.
-FailureKind = Literal["error", "timeout", "memory", "nonsense", "died"]
 
 _FLAGS = ("with_ts", "with_asset", "score")
 
@@ -56,6 +55,10 @@ class Failed:
     where: str | None = None
     #: False where the child ended before this frame's turn: it says nothing about this frame, ask again.
     begun: bool = True
+    #: What it cost until then, as of an answer.
+    cpu_ns: int = 0
+    wall_ns: int = 0
+    max_rss_kb: int = 0
 
 
 class Predictor(Protocol):

@@ -7,6 +7,7 @@ from typing import Literal
 
 from schemas.agreement import Task
 from schemas.base import Digest, Ident, Moment, Record
+from schemas.faults import Fault
 
 
 class Counts(Record):
@@ -44,6 +45,21 @@ class Audit(Record):
     failed_by_kind: dict[str, int] = {}
 
 
+class Service(Record):
+    """What answering cost, measured from outside the candidate. A quantile is exact to within an eighth of itself."""
+
+    #: Frames that the candidate was asked.
+    frames: int
+    #: From a frame's turn to its answer, in microseconds.
+    p50_us: int
+    p95_us: int
+    p99_us: int
+    #: CPU time of all its threads for a thousand rows.
+    cpu_us_per_1000_rows: int
+    #: The largest resident memory that was seen.
+    peak_mb: int
+
+
 class Evaluation(Record):
     """Scores of one subject of a pairing at one position of the ledger."""
 
@@ -68,7 +84,11 @@ class Evaluation(Record):
     #: Confusion by `actual/predicted` class names; empty in regression.
     confusion: dict[str, int] = {}
     metrics: dict[str, float]
-    #: How the candidate's code was held, such as `bubblewrap`.
+    #: What answering cost; nothing for baselines, which cost nothing.
+    service: Service | None = None
+    #: What went wrong, the most frequent first; the rest of the kinds is in `audit.failed_by_kind`.
+    faults: tuple[Fault, ...] = ()
+    #: How the candidate's code was held, such as `full`.
     sandbox: str
     simulated: bool = False
 

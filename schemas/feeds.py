@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from schemas.base import Digest, Ident, Moment, Record
-from schemas.evaluation import Audit, Counts, Outcome
+from schemas.evaluation import Audit, Counts, Outcome, Service
 from schemas.events import Fact
+from schemas.faults import Fault
 
 
 class FeedFact(Record):
@@ -35,6 +36,9 @@ class FeedEvaluation(Record):
     audit: Audit | None = None
     metrics: dict[str, float] | None = None
     confusion: dict[str, int] | None = None
+    service: Service | None = None
+    #: Faults of its candidate, for the start-up and the plant to mend.
+    faults: tuple[Fault, ...] = ()
 
 
 class FeedVerdict(Record):

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from schemas.evaluation import Audit, Counts
+from schemas.evaluation import Audit, Counts, Service
+from schemas.faults import Fault
 from schemas.ledger import Covered, Ended, Outcome, Started
 from streams.intervals import IntervalIndex
 from streams.ledger_codec import OutcomeRows
+from streams.tally import Tally
 from streams.truth import Rows, Truth, Version
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -31,37 +33,8 @@ class Standing:
     counts: Counts
     audit: Audit
     sums: tuple[int, ...]
-
-
-@dataclass(kw_only=True)
-class Tally:
-    """Whole numbers about a run that no label can change."""
-
-    frames: int = 0
-    frames_refused: int = 0
-    rows_in: int = 0
-    failed: int = 0
-    refused: int = 0
-    repeated: int = 0
-    duplicates: int = 0
-    gaps: int = 0
-    labels_late: int = 0
-    corrected: int = 0
-    failed_by_kind: dict[str, int] = field(default_factory=dict)
-
-    def count(self, meta: Outcome, sign: int) -> None:
-        """Count an outcome in (sign 1), or out again (sign −1)."""
-        if meta.result == "unreadable":
-            self.frames_refused += sign
-            return
-        self.frames += sign
-        self.rows_in += sign * meta.rows
-        if meta.result == "refused":
-            self.refused += sign * meta.rows
-        if meta.result == "failed":
-            self.failed += sign * meta.rows
-            kind = meta.failure or "error"
-            self.failed_by_kind[kind] = self.failed_by_kind.get(kind, 0) + sign * meta.rows
+    service: Service | None = None
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(kw_only=True)
@@ -312,7 +285,12 @@ class Run:
         totals = self.totals or [[0] * STATES + list(zero) for _ in self.started.subjects]
         return [
             Standing(
-                subject=subject, counts=self._counts(total), audit=self._audit(), sums=tuple(total[STATES:])
+                subject=subject,
+                counts=self._counts(total),
+                audit=self._audit(),
+                sums=tuple(total[STATES:]),
+                service=None if self.started.baseline else self.tally.service.told(),
+                faults=self.tally.faults(),
             )
             for subject, total in zip(self.started.subjects, totals, strict=True)
         ]

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from agents import runner as module
+from agents.reports import Reports
 from agents.runner import MOST_PASSED, WINDOW, Assignment, Runner
 from models.baselines import Constants
 from schemas.ledger import Covered, Ended, Started
@@ -71,6 +72,9 @@ class World:
             sender=self.broker,
             log=self.broker,
             board=self.board,
+            reports=Reports(
+                "plant-1", sender=self.broker, source="/plants/plant-1/runner", now_ms=self.broker.now_ms
+            ),
             crash=self.crash,
         )
 

@@ -1,0 +1,63 @@
+"""Whole numbers about a deployment that no label can change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from schemas.faults import FailureKind, Fault
+from schemas.ledger import Outcome
+from streams.service import ServiceTally
+
+#: Different faults that are told apart: a candidate chooses among them, so that they are few is what keeps rows in.
+MOST_FAULTS = 20
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """Whole numbers about a run that no label can change."""
+
+    frames: int = 0
+    frames_refused: int = 0
+    rows_in: int = 0
+    failed: int = 0
+    refused: int = 0
+    repeated: int = 0
+    duplicates: int = 0
+    gaps: int = 0
+    labels_late: int = 0
+    corrected: int = 0
+    failed_by_kind: dict[str, int] = field(default_factory=dict)
+    service: ServiceTally = field(default_factory=ServiceTally)
+    #: Failed frames by kind, exception and place.
+    _faults: dict[tuple[FailureKind, str | None, str | None], int] = field(default_factory=dict)
+
+    def count(self, meta: Outcome, sign: int) -> None:
+        """Count an outcome in (sign 1), or out again (sign −1)."""
+        if meta.result == "unreadable":
+            self.frames_refused += sign
+            return
+        self.frames += sign
+        self.rows_in += sign * meta.rows
+        if meta.result == "refused":
+            self.refused += sign * meta.rows
+        elif meta.failure != "suspended":
+            self.service.count(meta, sign)
+        if meta.result == "failed":
+            self.failed += sign * meta.rows
+            kind = meta.failure or "error"
+            self.failed_by_kind[kind] = self.failed_by_kind.get(kind, 0) + sign * meta.rows
+            self._count_fault((kind, meta.exception, meta.where), sign)
+
+    def _count_fault(self, fault: tuple[FailureKind, str | None, str | None], sign: int) -> None:
+        if fault not in self._faults and len(self._faults) >= MOST_FAULTS:
+            return
+        self._faults[fault] = self._faults.get(fault, 0) + sign
+
+    def faults(self) -> tuple[Fault, ...]:
+        """What went wrong in how many frames, the most frequent first."""
+        found = sorted(self._faults.items(), key=lambda one: (-one[1], str(one[0])))
+        return tuple(
+            Fault(kind=kind, exception=exception, where=where, count=count)
+            for (kind, exception, where), count in found
+            if count > 0
+        )
