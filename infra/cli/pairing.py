@@ -400,21 +400,50 @@ def kit(
     directory: Annotated[
         Path | None, typer.Option("--to", help="Where to; a folder named after the pairing if not given.")
     ] = None,
+    rows: Annotated[
+        int, typer.Option(help="The most rows of the sample, of all assets together.", min=1, max=10_000_000)
+    ] = 100_000,
+    lang: LangOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write what the start-up needs to begin: schema, units, limits, a first model as script and notebook.
+    """Write what the start-up needs to begin: schema, units, limits, the allowed sample, a first model.
+
+    The sample is what the agreement says: the newest rows from before the first rehearsal or trial with their labels
+    (extract.csv), statistics of them without any row (statistics.json), or nothing. The record of what was handed over
+    is printed and stands in the kit's README.
 
     Exit code 2: there is no such pairing, or the folder is not empty; 3: the installation does not answer.
 
-    Example: fieldproof pairing kit pump-2026-01 --to kit
+    Example: fieldproof pairing kit pump-2026-01 --to kit --rows 20000
     """
     from infra.client import Client
-    from infra.kit import write_kit
+    from infra.extract import history
+    from infra.kit import check_new, write_kit
+    from infra.sample import Handed
 
+    screen, spoken = Screen(as_json=as_json), language(lang, os.environ)
     with Client.connect() as client:
-        present = client.pairing(pairing)
-        site = client.state.plants[present.plant]
-    screen = Screen(as_json=as_json)
-    for path in write_kit(directory or Path(f"{present.id}-kit"), present, site):
+        name = client.pairing(pairing).id
+        target = directory or Path(f"{name}-kit")
+        check_new(target)
+        with screen.people.status("…") as status:
+            sample = history(
+                client,
+                name,
+                rows=rows,
+                progress=lambda read, kept: status.update(f"{read} messages read, {kept} rows · 행"),
+            )
+        present = client.pairing(name)
+        written = write_kit(target, present, client.plant(present.plant), sample)
+    for path in written.files:
         screen.emit({"kind": "written", "path": str(path)})
         screen.say(f"wrote {path}")
+    given = written.given
+    if isinstance(given, Handed):
+        screen.emit({"kind": "handed_over", "pairing": name, **given.to_dict()})
+        screen.say(
+            f"handed over: {given.rows} rows ({given.labelled} labelled), SHA-256 {given.sha256}", "green"
+        )
+    else:
+        screen.emit({"kind": "withheld", "pairing": name, "why": given.en})
+        screen.say(given.to(spoken), "yellow")
