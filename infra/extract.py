@@ -15,9 +15,6 @@ from schemas.pairing import OVER, Pairing, Phase
 from streams import topics
 from streams.envelope import RawRecord
 
-#: Rows that are given where nothing else is asked for, of all assets together.
-ROWS = 100_000
-
 
 def withheld(pairing: Pairing) -> Phrase | None:
     """Why nothing may be handed over now, and what to do about it; None where it may be."""
@@ -79,15 +76,15 @@ def _least(ends: Offsets, begun: Sequence[Offsets]) -> Offsets:
     }
 
 
-def history(client: Client, pairing_id: str, *, rows: int = ROWS, progress: Progress) -> History | Phrase:
-    """What a start-up may learn from, or why it may not now.
+def history(client: Client, pairing_id: str, *, rows: int, progress: Progress) -> History | Phrase:
+    """What a start-up may learn from, at most so many rows; or why it may not now.
 
     Raises:
         Unknown, TopicMissing, BrokerUnavailable
     """
     while True:
-        # The ends are asked for first: what begins after them begins behind them.
         plant = client.plant(client.pairing(pairing_id).plant)
+        # The ends are asked for first: what begins after them begins behind them.
         ends = Cut(
             telemetry=kafka_admin.end_offsets(client.bootstrap, topics.telemetry(plant.id)),
             labels=kafka_admin.end_offsets(client.bootstrap, topics.labels(plant.id)),
@@ -95,11 +92,11 @@ def history(client: Client, pairing_id: str, *, rows: int = ROWS, progress: Prog
         cut = _cut_now(client, pairing_id, ends)
         if isinstance(cut, Phrase):
             return cut
-        found = history_until(
-            cut, client.pairing(pairing_id), plant, _reader(client.bootstrap), rows=rows, progress=progress
-        )
-        # A trial that began while its plant's topics were read is not to be handed over.
-        if _cut_now(client, pairing_id, ends) == cut:
+        pairing = client.pairing(pairing_id)
+        found = history_until(cut, pairing, plant, _reader(client.bootstrap), rows=rows, progress=progress)
+        # What began or was amended while the topics were read is not to be handed over by what stood before.
+        same = _cut_now(client, pairing_id, ends) == cut
+        if same and client.pairing(pairing_id).agreement == pairing.agreement:
             return found if found.rows else _nothing(pairing_id, found)
 
 

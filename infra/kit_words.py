@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from infra.sample import EXTRACT, Handed, columns_of
+from infra.sample import EXTRACT, Handed, by_partition, columns_of
 from infra.words import NOTHING, Lang, Phrase
 from schemas.agreement import Agreement, Task
-from schemas.base import Offsets
 from schemas.pairing import Pairing
 from schemas.parties import Plant
 
@@ -119,7 +118,10 @@ def _record(given: Handed) -> Iterator[tuple[Phrase, str]]:
         Phrase("telemetry, offsets from and before, by partition", "데이터 오프셋(이상, 미만), 파티션별"),
         "; ".join(f"{partition}: {first}, {end}" for partition, (first, end) in given.telemetry.items()),
     )
-    yield Phrase("labels, offsets before, by partition", "라벨 오프셋(미만), 파티션별"), _ends(given.labels)
+    yield (
+        Phrase("labels, offsets before, by partition", "라벨 오프셋(미만), 파티션별"),
+        by_partition(given.labels),
+    )
     if given.unreadable:
         yield Phrase("left out, not readable", "읽을 수 없어 제외"), _counts(given.unreadable)
     if given.repeated:
@@ -130,10 +132,6 @@ def _table(rows: Iterator[tuple[Phrase, str]]) -> Phrase:
     listed = [Phrase(f"| {name.en} | {value} |\n", f"| {name.ko} | {value} |\n") for name, value in rows]
     found = sum(listed, start=NOTHING)
     return Phrase(found.en.rstrip(), found.ko.rstrip())
-
-
-def _ends(offsets: Offsets) -> str:
-    return "; ".join(f"{partition}: {end}" for partition, end in offsets.items())
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -1,7 +1,7 @@
 """The sample that an agreement allows, as a file: an extract with rows, or statistics without any.
 
-The extract is CSV and not Parquet: people open it in whatever they have, and `ROWS` rows are a few megabytes. It begins
-with a byte order mark, so that spreadsheets read Korean names right.
+The extract is CSV and not Parquet: people open it in whatever they have, and a hundred thousand rows of eight inputs are
+some 15 MB. It begins with a byte order mark, so that spreadsheets read Korean names right.
 """
 
 from __future__ import annotations
@@ -70,9 +70,21 @@ class Handed:
     unreadable: Mapping[str, int]
     repeated: int
 
+    def __str__(self) -> str:
+        until = {partition: end for partition, (_, end) in self.telemetry.items()}
+        return (
+            f"{self.file}: {self.rows} rows, {self.labelled} labelled; telemetry before {by_partition(until)}; "
+            f"labels before {by_partition(self.labels)}; SHA-256 {self.sha256}"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """The record as plain JSON values."""
         return asdict(self)
+
+
+def by_partition(offsets: Offsets) -> str:
+    """Offsets for people: `0: 42; 1: 7`."""
+    return "; ".join(f"{partition}: {offset}" for partition, offset in offsets.items())
 
 
 def columns_of(agreement: Agreement) -> tuple[str, str]:

@@ -441,9 +441,7 @@ def kit(
     given = written.given
     if isinstance(given, Handed):
         screen.emit({"kind": "handed_over", "pairing": name, **given.to_dict()})
-        screen.say(
-            f"handed over: {given.rows} rows ({given.labelled} labelled), SHA-256 {given.sha256}", "green"
-        )
+        screen.say(f"handed over 제공 기록: {given}", "green")
     else:
         screen.emit({"kind": "withheld", "pairing": name, "why": given.en})
         screen.say(given.to(spoken), "yellow")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import yaml
 from infra import kafka_admin
 from schemas.events import Fact, RequestRefused
 from schemas.feeds import FEED_ITEM, FeedEvaluation, FeedFact, FeedVerdict
+from schemas.requests import ConsentToAgreement, ProposePairing, StartTrial
 from schemas.terms import Disclosed, Disclosure, Phases
 from streams import topics
 from streams.lifecycle import Installation
@@ -342,3 +344,63 @@ def test_the_timeline_tells_the_story_in_both_languages(story: Story) -> None:
     ):
         assert text in english, english
     assert len(korean.splitlines()) == len(english.splitlines())
+
+
+def kit_of(shared: Shared, folder: Path, *more: str) -> Json:
+    """A kit of `kit-1`; the record of what was handed over, or why nothing was."""
+    done = commands.run(
+        shared.home, "pairing", "kit", "kit-1", "--to", str(folder), "--json", *more, **shared.env
+    )
+    assert done.code == 0, done.err
+    assert [one["kind"] for one in done.records[:-1]] == ["written"] * (len(done.records) - 1)
+    assert sorted(one["path"] for one in done.records[:-1]) == sorted(str(path) for path in folder.iterdir())
+    return done.records[-1]
+
+
+def test_a_kit_has_the_rows_from_before_the_trial_and_its_first_model_can_be_submitted(
+    shared: Shared, tmp_path: Path
+) -> None:
+    site = shared.site("kit", partitions=2)
+    for number in range(4):
+        site.frame(f"history-{number}", 10 * number, [1.0] * 5 + [0.0] * 5)
+        site.label(f"event-{number}", 10 * number, 10 * number + 5, "anomaly")
+        site.label(f"quiet-{number}", 10 * number + 5, 10 * number + 8, "normal")
+    terms = agreement().model_copy(update={"training_data": "extract"})
+    proposed = ProposePairing(pairing="kit-1", need="need-kit", startup=STARTUP, agreement=terms)
+    site.ask(CENTRE, proposed)
+
+    early = kit_of(shared, tmp_path / "early")
+    assert early["kind"] == "withheld" and f"{MAKER} and {STARTUP} has to consent first" in early["why"]
+    assert (tmp_path / "early" / "train.py").is_file() and not (tmp_path / "early" / "extract.csv").exists()
+
+    for party in (MAKER, STARTUP):
+        site.ask(party, ConsentToAgreement(pairing="kit-1", agreement_digest=terms.digest(), person=party))
+    before = kit_of(shared, tmp_path / "before")
+    assert (before["kind"], before["rows"], before["labelled"]) == ("handed_over", 40, 32)
+
+    site.ask(MAKER, StartTrial(pairing="kit-1"))
+    site.frame("trial", 100, [1.0, 0.0])
+    site.label("told-late", 0, 100, "normal")
+    folder = tmp_path / "kit"
+    given = kit_of(shared, folder)
+    assert given == before, "what is handed over while the trial runs is what lay before it"
+    assert hashlib.sha256((folder / "extract.csv").read_bytes()).hexdigest() == given["sha256"]
+    newest = kit_of(shared, tmp_path / "newest", "--rows", "7")
+    assert newest["rows"] == 7 and newest["sha256"] != given["sha256"]
+
+    trained = subprocess.run(
+        [sys.executable, "train.py"], cwd=folder, env=commands.environment(shared.home), check=False
+    )
+    assert trained.returncode == 0
+    submitted = commands.run(
+        shared.home, "candidate", "submit", "kit-1", str(folder / "my-model"), "--json", **shared.env
+    )
+    assert submitted.code == 0, submitted.err
+    site.label("trial-event", 100, 101, "anomaly")
+    site.label("trial-quiet", 101, 102, "normal")
+    # The first model of the kit has learnt what is odd: the answers are right.
+    found = site.wait_counts("kit-1", "my-model-v1", rows_in=2, scored=2)
+    assert found.metrics["f1"] == 1.0
+
+    again = commands.run(shared.home, "pairing", "kit", "kit-1", "--to", str(folder), **shared.env)
+    assert again.code == 2 and "is not empty; name a new directory with --to" in again.err
