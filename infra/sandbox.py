@@ -4,36 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import contextlib
-import json
 import os
 import shutil
-import signal
 import socket
-import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from infra.sandbox_command import Launch, Level, launch
+from infra.child_process import ChildProcess, Meter, ending
+from infra.child_spec import ChildSpec
+from infra.child_wire import Answer, Due, Wire
+from infra.sandbox_command import Level, launch
 from models import child
-from models.contract import Contract, Failed, Predicted
+from models.contract import Failed, Predicted
+from models.faults import known_exception, known_place
 from schemas.faults import FailureKind
-from schemas.agreement import Agreement, Task
 
-#: How much of what a candidate prints is kept, for the plant.
-STDERR_BYTES = 4096
+__all__ = ["ChildSpec", "Loaded", "Sandbox", "SandboxUnavailable"]
 
-#: How long a process may take to end by itself after its connection has ended, in seconds.
+#: How long a process may take to end by itself after it has hung up, in seconds.
 _LAST_BREATH_S = 2.0
+
+#: The shortest time between two looks at a child's CPU time, in seconds.
+_LOOK_S = 0.01
+
+#: After how many reads of one answer it is read only so often, in seconds: a child that writes byte by byte would have
+#: the platform work harder than itself.
+_PIECES, _PIECE_S = 16, 0.001
 
 #: What a process prints last that ended for want of memory. One that only pretends gains nothing by it.
 _OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "annot allocate memory", "Memory allocation", "out of memory")
+
+_STARTED, _WARM = frozenset({child.STARTED}), frozenset({child.WARM})
+_LOADED = frozenset({child.READY, *child.FAILURES})
+_ANSWERED = frozenset({child.PREDICTED, *child.FAILURES})
 
 
 class SandboxUnavailable(Exception):
@@ -41,66 +50,13 @@ class SandboxUnavailable(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChildSpec:
-    """One candidate: its files, what it is given, what it may use."""
-
-    #: A local copy of the MLflow model, checked against its digest.
-    model: Path
-    contract: Contract
-    task: Task
-    #: Class names in the order of their codes; empty in regression.
-    classes: tuple[str, ...] = ()
-    #: Seconds for one frame, from its turn to the last byte of its answer.
-    timeout_s: float = 30
-    #: Seconds until the model is loaded, the libraries' import included.
-    start_timeout_s: float = 120
-    #: What the model may take beyond its libraries.
-    memory_mb: int = 2048
-    #: Frames that may be on their way at once.
-    window: int = 16
-
-    @classmethod
-    def agreed(cls, model: Path, contract: Contract, agreement: Agreement) -> ChildSpec:
-        """The candidate under an agreement's task, classes and limits."""
-        limits = agreement.limits
-        return cls(
-            model=model,
-            contract=contract,
-            task=agreement.task,
-            classes=agreement.classes,
-            timeout_s=limits.timeout_s,
-            start_timeout_s=limits.start_timeout_s,
-            memory_mb=limits.memory_mb,
-        )
-
-    @property
-    def n_columns(self) -> int:
-        """Columns of an answer."""
-        return 2 if self.contract.score else 1
-
-    def config(self, launched: Launch, parent: int | None) -> bytes:
-        """What the child is told at its start."""
-        config = {
-            "model": launched.model,
-            "packages": launched.packages,
-            "columns": [(column.name, column.type) for column in self.contract.columns],
-            "with_ts": self.contract.with_ts,
-            "with_asset": self.contract.with_asset,
-            "score": self.contract.score,
-            "task": self.task.value,
-            "classes": self.classes,
-            "memory_mb": self.memory_mb,
-            "parent": parent,
-        }
-        raw = json.dumps(config).encode()
-        return child.LENGTH.pack(len(raw)) + raw
-
-
-@dataclass(frozen=True, kw_only=True)
 class Loaded:
     """A model that is ready for frames."""
 
+    #: What the start took; where the process was warm, the load.
     wall_ns: int
+    #: CPU time and largest resident size of the process so far, libraries included.
+    cpu_ns: int
     max_rss_kb: int
     #: Whether MLflow's own check of each call is left out, because it would change nothing.
     direct: bool
@@ -108,30 +64,23 @@ class Loaded:
 
 @dataclass(kw_only=True)
 class _Turn:
-    """One question to the child that is not answered yet."""
+    """Something that the child owes."""
 
-    seq: int
-    n_rows: int
-    answered: asyncio.Future[Predicted | Failed]
-    #: When it became the child's turn to answer it.
+    due: Due
+    answered: asyncio.Future[Predicted | Loaded | Failed]
+    #: What is said where it does not come.
+    missing: str
+    timeout_s: float
+    cpu_s: float | None
+    #: When it became the child's turn to give it.
     since_ns: int
 
-
-@dataclass(frozen=True, kw_only=True)
-class _Answer:
-    status: int
-    columns: int
-    seq: int
-    rows: int
-    cpu_ns: int
-    max_rss_kb: int
-    lengths: tuple[int, int, int]
-    body: bytes = b""
-
-    @property
-    def size(self) -> int:
-        values = self.rows * self.columns
-        return 8 * values + sum(self.lengths)
+    def patience_s(self, wall_ns: int, cpu_ns: int) -> float:
+        """How long it may be until a limit is reached, after so much time and CPU time."""
+        left_s = self.timeout_s - wall_ns / 1e9
+        if self.cpu_s is None:
+            return left_s
+        return min(left_s, max((self.cpu_s - cpu_ns / 1e9) / (os.cpu_count() or 1), _LOOK_S))
 
 
 class Sandbox:
@@ -143,13 +92,18 @@ class Sandbox:
         self._window = asyncio.Semaphore(spec.window)
         self._turns: collections.deque[_Turn] = collections.deque()
         self._seq = 0
-        self._buffer = bytearray()
         self._timer: asyncio.TimerHandle | None = None
         self._failure: Failed | None = None
-        self._stderr = bytearray()
-        self._output: int | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._lost = False
+        self._process: ChildProcess | None = None
+        self._meter: Meter | None = None
+        #: The process's CPU time when it last answered.
+        self._cpu_ns = 0
+        self._hung_up = False
+
+    @property
+    def failure(self) -> Failed | None:
+        """Why this child answers nothing any more; None while it does."""
+        return self._failure
 
     @property
     def ended(self) -> bool:
@@ -164,7 +118,9 @@ class Sandbox:
     @property
     def output(self) -> str:
         """The last of what the candidate has printed, printable."""
-        return _printable(bytes(self._stderr))
+        return self._process.output if self._process is not None else ""
+
+    # How it starts.
 
     async def start(self) -> Loaded | Failed:
         """Start the process and load the model.
@@ -173,195 +129,205 @@ class Sandbox:
             SandboxUnavailable: the process did not come as far as the candidate's code.
         """
         began = time.monotonic_ns()
-        self._loop = asyncio.get_running_loop()
-        self._hello: asyncio.Future[None] = self._loop.create_future()
-        self._ready: asyncio.Future[Loaded | Failed] = self._loop.create_future()
-        self._gone: asyncio.Future[int] = self._loop.create_future()
-        await self._spawn()
+        cold = await self.warm()
+        loaded = cold or await self.load()
+        return loaded if isinstance(loaded, Failed) else replace(loaded, wall_ns=time.monotonic_ns() - began)
+
+    async def warm(self) -> Failed | None:
+        """Start the process and have it import its libraries; a failure is one of the candidate's own packages.
+
+        Raises:
+            SandboxUnavailable: it did not come so far, and nothing of the candidate's had been run.
+        """
         try:
-            async with asyncio.timeout(self._spec.start_timeout_s):
-                await self._hello
-                loaded = await self._ready
-        except TimeoutError:
-            if not self._hello.done() or self._hello.cancelled():
-                await self.close()
-                text = f"the sandbox did not start within {self._spec.start_timeout_s:g} s: {self.output}"
-                raise SandboxUnavailable(text) from None
-            loaded = Failed(
-                kind="timeout", text=f"the model was not loaded within {self._spec.start_timeout_s:g} s"
-            )
-            self._end(loaded)
+            self._spawn()
+            started = self._owe(_STARTED, "the sandbox has not started")
+            warm = self._owe(_WARM, "the libraries were not imported")
+            answer = await started
+            foreign = isinstance(answer, Loaded) and self._spec.own_packages
+            if isinstance(answer, Loaded):
+                answer = await warm
         except BaseException:
             await self.close()
             raise
+        self._stop_looking()
+        if not isinstance(answer, Failed):
+            return None
+        await self.close()
+        if foreign:
+            return answer
+        raise SandboxUnavailable(f"the sandbox ended before any of the model's code: {answer.text}")
+
+    async def load(self) -> Loaded | Failed:
+        """Have a warm process load the model."""
+        try:
+            loaded = await self._owe(_LOADED, "the model was not loaded", child.LOAD)
+        except BaseException:
+            await self.close()
+            raise
+        self._stop_looking()
         if isinstance(loaded, Failed):
             await self.close()
-            return loaded
-        return replace(loaded, wall_ns=time.monotonic_ns() - began)
+        assert not isinstance(loaded, Predicted)
+        return loaded
+
+    def _spawn(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._scratch = Path(tempfile.mkdtemp(prefix="candidate-"))
+        launched = launch(self._spec.model, self._level, self._scratch)
+        ours, theirs = socket.socketpair()
+        self._wire = Wire(ours)
+        try:
+            self._process = ChildProcess(launched, stdin=theirs, cwd=self._scratch)
+        except OSError as error:
+            self._wire.close()
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            raise SandboxUnavailable(f"cannot start {launched.argv[0]}: {error}") from error
+        finally:
+            theirs.close()
+        self._process.gone.add_done_callback(lambda gone: self._reaped(gone.result()))
+        self._loop.add_reader(self._wire, self._receive)
+        self._send(self._spec.config(launched, os.getpid() if self._level == "none" else None))
+
+    # What it is asked.
 
     async def predict(
         self, asset: str, payload: bytes | memoryview, n_rows: int, context: bytes | None, n_context: int
     ) -> Predicted | Failed:
         """Answer one frame (see `models.contract.Predictor`); calls may overlap and are answered in order."""
         async with self._window:
-            if self._lost:
-                await asyncio.shield(self._gone)
+            if self._hung_up and self._process is not None:
+                await asyncio.shield(self._process.gone)
             if self._failure is not None:
                 return replace(self._failure, begun=False)
             self._seq += 1
-            turn = _Turn(
-                seq=self._seq,
-                n_rows=n_rows,
-                answered=self._loop.create_future(),
-                since_ns=time.monotonic_ns(),
-            )
-            self._turns.append(turn)
             name = asset.encode()
             before = context if context is not None and n_context else b""
             lengths = (len(before), len(payload), len(name))
-            header = child.REQUEST.pack(child.REQUEST_MAGIC, turn.seq, n_context, n_rows, *lengths)
-            self._transport.writelines((header, name, before, payload))
-            if self._timer is None:
-                self._timer = self._loop.call_later(self._spec.timeout_s, self._watch)
-            return await turn.answered
+            header = child.REQUEST.pack(child.REQUEST_MAGIC, self._seq, n_context, n_rows, *lengths)
+            due = Due(statuses=_ANSWERED, seq=self._seq, columns=self._spec.n_columns, rows=n_rows)
+            limits = (self._spec.timeout_s, self._spec.cpu_s)
+            answer = await self._ask(due, "no answer", limits, header, name, before, payload)
+            assert not isinstance(answer, Loaded)
+            return answer
 
-    async def close(self) -> None:
-        """End the child and everything it has started, and wait until it is gone."""
-        self._end(Failed(kind="died", text="the sandbox was closed"))
-        if self._process is not None:
-            self._kill()
-            await asyncio.shield(self._gone)
-            shutil.rmtree(self._scratch, ignore_errors=True)
+    def _owe(
+        self, statuses: frozenset[int], missing: str, *parts: bytes
+    ) -> asyncio.Future[Predicted | Loaded | Failed]:
+        """Let the child owe a stage of its start."""
+        return self._ask(Due(statuses=statuses), missing, (self._spec.start_timeout_s, None), *parts)
 
-    async def _spawn(self) -> None:
-        self._scratch = Path(tempfile.mkdtemp(prefix="candidate-"))
-        launched = launch(self._spec.model, self._level, self._scratch)
-        ours, theirs = socket.socketpair()
-        self._transport, _ = await self._loop.create_unix_connection(
-            lambda: _Connection(self._receive, self._lose), sock=ours
-        )
-        output, sink = os.pipe()
-        try:
-            self._process = subprocess.Popen(
-                launched.argv,
-                env=launched.env,
-                cwd=self._scratch,
-                stdin=theirs.fileno(),
-                stdout=sink,
-                stderr=sink,
-                start_new_session=True,
-            )
-        except OSError as error:
-            self._transport.abort()
-            os.close(output)
-            shutil.rmtree(self._scratch, ignore_errors=True)
-            raise SandboxUnavailable(f"cannot start {launched.argv[0]}: {error}") from error
-        finally:
-            theirs.close()
-            os.close(sink)
-        self._exit = os.pidfd_open(self._process.pid)
-        self._loop.add_reader(self._exit, self._reap)
-        os.set_blocking(output, False)
-        self._output = output
-        self._loop.add_reader(output, self._drain)
-        parent = os.getpid() if self._level == "none" else None
-        self._transport.write(self._spec.config(launched, parent))
-
-    # What comes from the child.
-
-    def _receive(self, data: bytes) -> None:
-        self._buffer += data
-        while self._failure is None and len(self._buffer) >= child.ANSWER.size:
-            answer = self._header()
-            if isinstance(answer, str):
-                self._end(Failed(kind="nonsense", text=f"the model's process broke the protocol: {answer}"))
-                return
-            end = child.ANSWER.size + answer.size
-            if len(self._buffer) < end:
-                return
-            body = bytes(memoryview(self._buffer)[child.ANSWER.size : end])
-            del self._buffer[:end]
-            self._take(replace(answer, body=body))
+    def _ask(
+        self,
+        due: Due,
+        missing: str,
+        limits: tuple[float, float | None],
+        *parts: bytes | memoryview,
+    ) -> asyncio.Future[Predicted | Loaded | Failed]:
+        answered: asyncio.Future[Predicted | Loaded | Failed] = self._loop.create_future()
         if self._failure is not None:
-            self._buffer.clear()
-
-    def _header(self) -> _Answer | str:
-        """The next answer without its body, or what is wrong with it."""
-        fields = child.ANSWER.unpack_from(self._buffer)
-        magic, status, columns, exception, where, text, seq, rows, cpu_ns, rss_kb = fields
-        if magic != child.ANSWER_MAGIC:
-            return "it wrote something else where an answer was due"
-        lengths = (exception, where, text)
-        limits = (child.MAX_EXCEPTION, child.MAX_WHERE, child.MAX_TEXT)
-        if any(length > limit for length, limit in zip(lengths, limits, strict=True)):
-            return "it announced more text than is allowed"
-        if not self._due(status, seq):
-            return f"it sent answer {seq} of status {status} where none was due"
-        wanted = (0, 0)
-        if status == child.PREDICTED:
-            wanted = (self._spec.n_columns, self._turns[0].n_rows)
-            lengths = (0, 0, 0)
-        if (columns, rows) != wanted:
-            return f"it announced {columns} × {rows} values where {wanted[0]} × {wanted[1]} were due"
-        return _Answer(
-            status=status,
-            columns=columns,
-            seq=seq,
-            rows=rows,
-            cpu_ns=cpu_ns,
-            max_rss_kb=rss_kb,
-            lengths=lengths,
+            answered.set_result(self._failure)
+            return answered
+        turn = _Turn(
+            due=due,
+            answered=answered,
+            missing=missing,
+            timeout_s=limits[0],
+            cpu_s=limits[1],
+            since_ns=time.monotonic_ns(),
         )
+        self._turns.append(turn)
+        self._send(*parts)
+        if self._timer is None:
+            self._timer = self._loop.call_later(turn.patience_s(0, 0), self._look)
+        return answered
 
-    def _due(self, status: int, seq: int) -> bool:
-        if not self._hello.done():
-            return status == child.HELLO and seq == 0
-        if not self._ready.done():
-            return (status == child.READY or status in child.FAILURES) and seq == 0
-        due = status == child.PREDICTED or status in child.FAILURES
-        return due and bool(self._turns) and self._turns[0].seq == seq
+    def _send(self, *parts: bytes | memoryview) -> None:
+        if not self._wire.send(*parts):
+            self._loop.add_writer(self._wire, self._flush)
 
-    def _take(self, answer: _Answer) -> None:
-        if answer.status == child.HELLO:
-            self._hello.set_result(None)
-        elif not self._ready.done():
-            self._take_loaded(answer)
-        else:
-            self._take_turn(answer)
+    def _flush(self) -> None:
+        if self._wire.flush():
+            self._loop.remove_writer(self._wire)
 
-    def _take_loaded(self, answer: _Answer) -> None:
-        if answer.status == child.READY:
-            direct = answer.body == child.DIRECT.encode()
-            self._ready.set_result(Loaded(wall_ns=0, max_rss_kb=answer.max_rss_kb, direct=direct))
-        else:
-            self._end(_failed(answer))
+    # What it answers.
 
-    def _take_turn(self, answer: _Answer) -> None:
-        now = time.monotonic_ns()
-        outcome: Predicted | Failed
-        if answer.status == child.PREDICTED:
-            columns = self._columns(answer)
-            if columns is None:
+    def _receive(self) -> None:
+        """Take the answers that are there."""
+        if self._failure is not None or self._hung_up:
+            return
+        received = self._wire.read(turn.due for turn in self._turns)
+        if received.answers:
+            self._take(received.answers)
+        if self._failure is not None:
+            return
+        if received.broken is not None:
+            self._end(
+                Failed(kind="nonsense", text=f"the model's process broke the protocol: {received.broken}")
+            )
+        elif received.ended:
+            self._lose()
+        elif self._wire.pieces > _PIECES:
+            self._loop.remove_reader(self._wire)
+            self._loop.call_later(_PIECE_S, self._listen)
+
+    def _listen(self) -> None:
+        if self._failure is None and not self._hung_up:
+            self._loop.add_reader(self._wire, self._receive)
+
+    def _take(self, answers: Sequence[Answer]) -> None:
+        """Settle the first turns with answers that were found together; what they cost is split by their rows."""
+        now, cpu = time.monotonic_ns(), self._used_ns()
+        turns = list(self._turns)[: len(answers)]
+        wall_ns, cpu_ns = now - turns[0].since_ns, cpu - self._cpu_ns
+        # Where the platform comes late, the child has gone on with the next frame.
+        begun = min(len(answers) + 1, len(self._turns))
+        limit = turns[0].cpu_s
+        if limit is not None and cpu_ns > limit * begun * 1e9:
+            self._end(_used_up(limit))
+            return
+        total = sum(max(turn.due.rows, 1) for turn in turns)
+        for turn, answer in zip(turns, answers, strict=True):
+            rows = max(turn.due.rows, 1)
+            outcome = self._outcome(turn, answer, wall_ns * rows // total, cpu_ns * rows // total)
+            if outcome is None:
                 text = "the model's process answered values that are no classes, or infinite"
                 self._end(Failed(kind="nonsense", text=text))
                 return
-            outcome = Predicted(
-                columns=columns,
-                cpu_ns=answer.cpu_ns,
-                wall_ns=now - self._turns[0].since_ns,
-                max_rss_kb=answer.max_rss_kb,
-            )
-        else:
-            outcome = _failed(answer)
-        turn = self._turns.popleft()
+            self._turns.popleft()
+            if not turn.answered.done():
+                turn.answered.set_result(outcome)
+        self._cpu_ns = cpu
         if self._turns:
             self._turns[0].since_ns = now
-        if not turn.answered.done():
-            turn.answered.set_result(outcome)
 
-    def _columns(self, answer: _Answer) -> npt.NDArray[np.float64] | None:
+    def _outcome(
+        self, turn: _Turn, answer: Answer, wall_ns: int, cpu_ns: int
+    ) -> Predicted | Loaded | Failed | None:
+        """What an answer means; None where its values are unusable."""
+        peak_kb = self._meter.peak_kb() if self._meter is not None else 0
+        if answer.status == child.PREDICTED:
+            columns = self._columns(answer, turn.due)
+            if columns is None:
+                return None
+            return Predicted(columns=columns, cpu_ns=cpu_ns, wall_ns=wall_ns, max_rss_kb=peak_kb)
+        if answer.status not in child.FAILURES:
+            direct = answer.body == child.DIRECT.encode()
+            return Loaded(wall_ns=wall_ns, cpu_ns=self._used_ns(), max_rss_kb=peak_kb, direct=direct)
+        exception, place, text = answer.texts
+        return Failed(
+            kind=child.FAILURES[answer.status],
+            text=text,
+            exception=known_exception(exception),
+            where=known_place(place, self._spec.sources),
+            cpu_ns=cpu_ns,
+            wall_ns=wall_ns,
+            max_rss_kb=peak_kb,
+        )
+
+    def _columns(self, answer: Answer, due: Due) -> npt.NDArray[np.float64] | None:
         """The answer with one kind of zero and of not-a-number, or None if a value is unusable."""
-        columns = np.frombuffer(answer.body, dtype="<f8").reshape(answer.columns, answer.rows) + 0.0
+        columns = np.frombuffer(answer.body, dtype="<f8").reshape(due.columns, due.rows) + 0.0
         absent = np.isnan(columns)
         columns[absent] = np.nan
         if np.isinf(columns).any():
@@ -372,132 +338,86 @@ class Sandbox:
             return None
         return columns
 
+    def _used_ns(self) -> int:
+        """CPU time of the process so far, read from the kernel."""
+        if self._meter is None and self._wire.peer:
+            self._meter = Meter(self._wire.peer)
+        return self._meter.cpu_ns() if self._meter is not None else 0
+
     # How it ends.
 
-    def _watch(self) -> None:
-        """End the child if its present turn has taken too long; look again when that may be so."""
+    def _look(self) -> None:
+        """End the child if its present turn has taken too much; look again when that may be so."""
         self._timer = None
+        now, cpu = time.monotonic_ns(), self._used_ns()
+        # What was answered until then is there to be taken now; what is due after that was not answered by then.
+        self._receive()
         if not self._turns or self._failure is not None:
             return
-        spent_s = (time.monotonic_ns() - self._turns[0].since_ns) / 1e9
-        if spent_s >= self._spec.timeout_s:
-            self._end(Failed(kind="timeout", text=f"no answer within {self._spec.timeout_s:g} s"))
-            return
-        self._timer = self._loop.call_later(self._spec.timeout_s - spent_s, self._watch)
+        turn = self._turns[0]
+        wall_ns, cpu_ns = now - turn.since_ns, cpu - self._cpu_ns
+        if turn.cpu_s is not None and cpu_ns > turn.cpu_s * 1e9:
+            self._end(_used_up(turn.cpu_s))
+        elif wall_ns >= turn.timeout_s * 1e9:
+            used = f"its process had used {max(cpu_ns, 0) / 1e9:.2f} s of CPU time"
+            text = f"{turn.missing} within {turn.timeout_s:g} s; {used}"
+            self._end(Failed(kind="timeout", text=text))
+        else:
+            self._timer = self._loop.call_later(turn.patience_s(wall_ns, cpu_ns), self._look)
+
+    def _stop_looking(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _lose(self) -> None:
-        """The connection has ended: wait for the process, which says how."""
-        self._lost = True
-        if self._failure is None and self._process is not None:
-            handle = self._loop.call_later(_LAST_BREATH_S, self._kill)
-            self._gone.add_done_callback(lambda gone: handle.cancel())
-            self._gone.add_done_callback(lambda gone: self._died(gone.result()))
+        """It has hung up: wait for the process, which says how."""
+        assert self._process is not None
+        self._hung_up = True
+        self._loop.remove_reader(self._wire)
+        handle = self._loop.call_later(_LAST_BREATH_S, self._process.kill)
+        self._process.gone.add_done_callback(lambda gone: handle.cancel())
 
-    def _died(self, status: int) -> None:
-        if not self._hello.done():
-            text = f"the sandbox ended before any of the model's code: {_ending(status)}. {self.output}"
-            self._end(Failed(kind="died", text=text))
-            return
+    def _reaped(self, status: int) -> None:
+        # What it answered before its end counts.
+        self._receive()
         printed = self.output
         full = any(words in printed for words in _OUT_OF_MEMORY)
         kind: FailureKind = "memory" if full else "died"
         said = f"; it had printed: {printed[-1000:]}" if printed else ""
-        self._end(Failed(kind=kind, text=f"the model's process ended: {_ending(status)}{said}"))
+        self._end(Failed(kind=kind, text=f"the model's process ended: {ending(status)}{said}"))
 
     def _end(self, failure: Failed) -> None:
         """Answer whatever is open, and kill the process."""
         if self._failure is not None:
             return
         self._failure = failure
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._process is not None and not self._hello.done():
-            self._hello.set_exception(SandboxUnavailable(failure.text))
-            self._hello.exception()  # it may be that nobody waits for it any more
-        if self._process is not None and not self._ready.done():
-            self._ready.set_result(failure)
+        self._stop_looking()
+        if self._turns:
+            failure = replace(
+                failure,
+                cpu_ns=max(self._used_ns() - self._cpu_ns, 0),
+                wall_ns=max(time.monotonic_ns() - self._turns[0].since_ns, 0),
+                max_rss_kb=self._meter.peak_kb() if self._meter is not None else 0,
+            )
         for turn in self._turns:
             if not turn.answered.done():
                 turn.answered.set_result(failure)
-            failure = replace(failure, begun=False)
+            failure = replace(self._failure, begun=False)
         self._turns.clear()
-        self._kill()
+        if self._process is not None:
+            self._process.kill()
+            self._loop.remove_reader(self._wire)
+            self._loop.remove_writer(self._wire)
+            self._wire.close()
 
-    def _kill(self) -> None:
-        if self._process is not None and not self._gone.done():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-
-    def _reap(self) -> None:
-        """The process has ended: take its status and the last of its output."""
-        assert self._process is not None
-        self._loop.remove_reader(self._exit)
-        os.close(self._exit)
-        # What it started may live on in its group and hold the connection.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        _, status = os.waitpid(self._process.pid, 0)
-        self._process.returncode = os.waitstatus_to_exitcode(status)
-        self._drain()
-        if self._output is not None:
-            self._close_output()
-        self._loop.call_soon(self._transport.close)
-        self._gone.set_result(self._process.returncode)
-
-    def _drain(self) -> None:
-        """Take what the candidate has printed; all but the last of it is dropped."""
-        if self._output is None:
-            return
-        try:
-            data = os.read(self._output, 65536)
-        except BlockingIOError:
-            return
-        if not data:
-            self._close_output()
-            return
-        self._stderr += data
-        del self._stderr[:-STDERR_BYTES]
-
-    def _close_output(self) -> None:
-        if self._output is not None:
-            self._loop.remove_reader(self._output)
-            os.close(self._output)
-            self._output = None
+    async def close(self) -> None:
+        """End the child and everything it has started, and wait until it is gone."""
+        self._end(Failed(kind="died", text="the sandbox was closed"))
+        if self._process is not None:
+            await asyncio.shield(self._process.gone)
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
 
-class _Connection(asyncio.Protocol):
-    def __init__(self, received: Callable[[bytes], None], lost: Callable[[], None]) -> None:
-        self._received = received
-        self._on_lost = lost
-
-    def data_received(self, data: bytes) -> None:
-        self._received(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._on_lost()
-
-
-def _failed(answer: _Answer) -> Failed:
-    exception, where, _ = answer.lengths
-    texts = (
-        answer.body[:exception],
-        answer.body[exception : exception + where],
-        answer.body[exception + where :],
-    )
-    name, place, text = (_printable(part) for part in texts)
-    return Failed(kind=child.FAILURES[answer.status], text=text, exception=name or None, where=place or None)
-
-
-def _printable(raw: bytes) -> str:
-    """Text that does nothing to a terminal."""
-    text = raw.decode("utf-8", "replace")
-    return "".join(sign if sign.isprintable() or sign in "\n\t" else "\ufffd" for sign in text).strip()
-
-
-def _ending(status: int) -> str:
-    """How a process ended; bubblewrap reports a signal n of what it holds as 128 + n."""
-    number = -status if status < 0 else status - 128
-    if status < 0 or status > 128:
-        with contextlib.suppress(ValueError):
-            return f"killed by {signal.Signals(number).name}"
-    return f"exit status {status}"
+def _used_up(cpu_s: float) -> Failed:
+    return Failed(kind="timeout", text=f"no answer: its process used more than {cpu_s:g} s of CPU time")

@@ -2,15 +2,17 @@
 
 It runs by its path, in an interpreter that knows none of the platform's packages, so its imports are the
 standard library, and pandas, pyarrow and MLflow once it has limited itself. The platform imports the wire's
-constants from here and trusts nothing that comes back: the code it loads may write to the wire as well.
+constants from here and trusts nothing that comes back: the code it loads may write to the wire as well. What
+it has used is not asked of it; the platform reads that from the kernel.
 
 Wire, a stream socket on descriptor 0; all numbers little-endian:
 
-- platform → child: `LENGTH` and a configuration in JSON; then for each frame `REQUEST`, the asset's name in
-  UTF-8, the context's Arrow IPC stream where there is one, the frame's Arrow IPC stream.
-- child → platform: `ANSWER` and its body. `HELLO` when the libraries are there and before the candidate's
-  first line of code, `READY` when the model is loaded, then for each frame in order `PREDICTED` with
-  columns × rows raw float64, or a failure: an exception's name, a place and a text, each of bounded length.
+- platform → child: `LENGTH` and a configuration in JSON; `LOAD` when it is to go on from `WARM`; then for each
+  frame `REQUEST`, the asset's name in UTF-8, the context's Arrow IPC stream where there is one, the frame's.
+- child → platform: `ANSWER` and its body. `STARTED` when it has limited itself and before any package's first
+  line of code, `WARM` when the libraries are there and before the candidate's, `READY` when the model is loaded,
+  then for each frame in order `PREDICTED` with columns × rows raw float64, or a failure: an exception's name, a
+  place and a text, each of bounded length.
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ import resource
 import socket
 import struct
 import sys
-import time
 from typing import Any, Literal, NoReturn
 
 LENGTH = struct.Struct("<I")
@@ -32,11 +33,14 @@ LENGTH = struct.Struct("<I")
 REQUEST = struct.Struct("<4sQIIIIH")
 REQUEST_MAGIC = b"FPq1"
 
-#: magic, status, columns, bytes of exception, of place, of text, sequence number, rows, CPU ns, peak RSS kB.
-ANSWER = struct.Struct("<4sBBHHHQIQQ")
+#: What the platform says to a warm child: load the model now.
+LOAD = b"FPl1"
+
+#: magic, status, columns, bytes of exception, of place, of text, sequence number, rows.
+ANSWER = struct.Struct("<4sBBHHHQI")
 ANSWER_MAGIC = b"FPa1"
 
-HELLO, READY, PREDICTED, ERROR, MEMORY, NONSENSE = range(1, 7)
+STARTED, WARM, READY, PREDICTED, ERROR, MEMORY, NONSENSE = range(1, 8)
 #: What a failure is called outside.
 FAILURES: dict[int, Literal["error", "memory", "nonsense"]] = {
     ERROR: "error",
@@ -87,22 +91,25 @@ def main() -> NoReturn:
     (length,) = LENGTH.unpack(wire.receive(LENGTH.size))
     config = json.loads(bytes(wire.receive(length)))
     _restrict(config)
+    wire.send(_header(STARTED), b"")
     sys.path += config["packages"]
     import mlflow.pyfunc  # noqa: F401
     import pandas  # noqa: F401  (the candidate's memory is counted from here on)
     import pyarrow.ipc  # noqa: F401
 
     _limit_memory(config["memory_mb"])
-    wire.send(_header(HELLO), b"")
+    wire.send(_header(WARM), b"")
+    if wire.receive(len(LOAD)) != LOAD:
+        os._exit(1)
     try:
         candidate = Candidate(config)
     except BaseException as error:
-        _send_failure(wire, 0, 0, error, config["model"])
+        _send_failure(wire, 0, error, config["model"])
         sys.exit(1)
-    way = (DIRECT if candidate.direct else CHECKED).encode()
-    wire.send(_header(READY, text=len(way), cpu_ns=time.process_time_ns()), way)
     gc.collect()
     gc.freeze()
+    way = (DIRECT if candidate.direct else CHECKED).encode()
+    wire.send(_header(READY, text=len(way)), way)
     while True:
         _answer(wire, candidate, config["model"])
 
@@ -150,14 +157,12 @@ def _answer(wire: Wire, candidate: Candidate, model_path: str) -> None:
     asset = str(wire.receive(asset_size), "utf-8")
     context = wire.receive(context_size)
     payload = wire.receive(payload_size)
-    cpu = time.process_time_ns()
     try:
         body = candidate.predict(asset, context, n_context, payload, n_rows)
     except BaseException as error:
-        _send_failure(wire, seq, time.process_time_ns() - cpu, error, model_path)
+        _send_failure(wire, seq, error, model_path)
         return
-    cpu_ns = time.process_time_ns() - cpu
-    wire.send(_header(PREDICTED, seq=seq, columns=candidate.n_columns, rows=n_rows, cpu_ns=cpu_ns), body)
+    wire.send(_header(PREDICTED, seq=seq, columns=candidate.n_columns, rows=n_rows), body)
 
 
 def _header(
@@ -166,14 +171,11 @@ def _header(
     seq: int = 0,
     columns: int = 0,
     rows: int = 0,
-    cpu_ns: int = 0,
     exception: int = 0,
     where: int = 0,
     text: int = 0,
 ) -> bytes:
-    # Not ru_maxrss: that starts with the size of the process which started this one.
-    peak_kb = _status_kb("VmHWM")
-    return ANSWER.pack(ANSWER_MAGIC, status, columns, exception, where, text, seq, rows, cpu_ns, peak_kb)
+    return ANSWER.pack(ANSWER_MAGIC, status, columns, exception, where, text, seq, rows)
 
 
 def _status_kb(key: str) -> int:
@@ -184,7 +186,7 @@ def _status_kb(key: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(wanted))
 
 
-def _send_failure(wire: Wire, seq: int, cpu_ns: int, error: BaseException, model_path: str) -> None:
+def _send_failure(wire: Wire, seq: int, error: BaseException, model_path: str) -> None:
     error = _origin(error)
     status = MEMORY if isinstance(error, MemoryError) else NONSENSE if isinstance(error, Nonsense) else ERROR
     name = type(error).__name__
@@ -199,7 +201,7 @@ def _send_failure(wire: Wire, seq: int, cpu_ns: int, error: BaseException, model
     # The traceback keeps the frame's data alive, which may be what used the memory up.
     error.__traceback__ = None
     lengths = {"exception": len(exception), "where": len(where), "text": len(text)}
-    wire.send(_header(status, seq=seq, cpu_ns=cpu_ns, **lengths), exception + where + text)
+    wire.send(_header(status, seq=seq, **lengths), exception + where + text)
 
 
 def _origin(error: BaseException) -> BaseException:

@@ -64,7 +64,7 @@ def forges(table):
     """Answers this frame with a class that does not exist, as the child's own program never would."""
     child = sys.modules["__main__"]
     seq = 1
-    header = child.ANSWER.pack(child.ANSWER_MAGIC, child.PREDICTED, 1, 0, 0, 0, seq, len(table), 0, 0)
+    header = child.ANSWER.pack(child.ANSWER_MAGIC, child.PREDICTED, 1, 0, 0, 0, seq, len(table))
     for wire in wires():
         os.write(wire, header + np.full(len(table), np.inf).tobytes())
     return table["a"]
@@ -72,7 +72,7 @@ def forges(table):
 
 def lies_about_lengths(table):
     child = sys.modules["__main__"]
-    header = child.ANSWER.pack(child.ANSWER_MAGIC, child.PREDICTED, 1, 0, 0, 0, 1, 4_000_000_000, 0, 0)
+    header = child.ANSWER.pack(child.ANSWER_MAGIC, child.PREDICTED, 1, 0, 0, 0, 1, 4_000_000_000)
     for wire in wires():
         os.write(wire, header)
     return table["a"]

@@ -25,9 +25,12 @@ import ruamel.yaml
 
 import infra.sandbox
 import infra.sandbox_command
-from infra.candidate import Backoff, Candidate
-from infra.sandbox import STDERR_BYTES, ChildSpec, Loaded, Sandbox, SandboxUnavailable
+from infra.candidate import Candidate
+from infra.child_process import STDERR_BYTES
+from infra.child_spec import ChildSpec
+from infra.sandbox import Loaded, Sandbox, SandboxUnavailable
 from infra.sandbox_command import Launch, Level, probe_level
+from infra.standing import Backoff
 from models.contract import Contract, Failed, Predicted, read_contract
 from schemas.agreement import Task
 
