@@ -9,12 +9,10 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
-from kafka import KafkaProducer
-from kafka.errors import KafkaError
-
 from infra import kafka_admin
-from infra.errors import BrokerUnavailable, InfraError
+from infra.errors import InfraError
 from infra.groups import runner_group
+from infra.producer import Producer
 from infra.request_ids import request_id as content_id
 from infra.request_ids import undone
 from infra.settings import Addresses, Settings, running
@@ -62,7 +60,7 @@ class Client:
 
     def __init__(self, addresses: Addresses) -> None:
         self.addresses = addresses
-        self._producer: KafkaProducer | None = None
+        self._producer = Producer(addresses.bootstrap)
         self._state = Installation()
         self._facts: list[Fact] = []
         self._events = kafka_admin.Tail(addresses.bootstrap, topics.EVENTS)
@@ -85,8 +83,7 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._events.close()
-        if self._producer is not None:
-            self._producer.close(timeout=5)
+        self._producer.close()
 
     @property
     def bootstrap(self) -> str:
@@ -202,19 +199,7 @@ class Client:
         Raises:
             BrokerUnavailable: it does not.
         """
-        if self._producer is None:
-            self._producer = KafkaProducer(
-                bootstrap_servers=self.bootstrap,
-                acks="all",
-                enable_idempotence=True,
-                max_request_size=4 * 1024 * 1024,
-            )
-        try:
-            self._producer.send(topic, key=key, value=value, headers=listed).get(timeout=20)
-        except KafkaError as error:
-            raise BrokerUnavailable(
-                f"the broker at {self.bootstrap} did not take the message: {error}"
-            ) from error
+        self._producer.append(topic, key, value, listed)
 
 
 def _one(what: str, ident: str | None, known: dict[str, T]) -> T:

@@ -32,8 +32,16 @@ Progress = Callable[[str], None]
 class Installation:
     """Runs everything that has no address of its own."""
 
-    def __init__(self, settings: Settings, *, progress: Progress = log.info, port: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        progress: Progress = log.info,
+        port: int | None = None,
+        unsandboxed: bool = False,
+    ) -> None:
         self._settings = settings
+        self._unsandboxed = unsandboxed
         self._home = settings.home.resolve()
         self._progress = progress
         self._port = port
@@ -62,9 +70,8 @@ class Installation:
             cluster_id=self._broker.cluster_id if self._broker else "",
             pid=os.getpid(),
         )
-        registry = ModelRegistry(uri, self._home / "models")
         self._tasks = [
-            asyncio.create_task(self._follow(bootstrap, registry)),
+            asyncio.create_task(self._follow(bootstrap, uri)),
             asyncio.create_task(self._look_after()),
         ]
         self.addresses.write(self._home)
@@ -121,19 +128,21 @@ class Installation:
             await self._workers.look_after()
             await asyncio.sleep(LOOK_S)
 
-    async def _follow(self, bootstrap: str, registry: ModelRegistry) -> None:
+    async def _follow(self, bootstrap: str, mlflow: str) -> None:
         """Follow the facts: an admitted plant gets its workers."""
         async with asyncio.TaskGroup() as group:
             async for record in follow(bootstrap, topics.EVENTS):
                 before = set(self._state.plants)
                 self._state.fold(Fact.model_validate_json(record.value or b""))
                 for ident in set(self._state.plants) - before:
+                    registry = ModelRegistry(mlflow, self._home / "models" / ident)
                     supervisor = PlantSupervisor(
                         self._state.plants[ident],
                         bootstrap=bootstrap,
                         home=self._home,
                         workers=self._workers,
                         registry=registry,
+                        unsandboxed=self._unsandboxed,
                     )
                     group.create_task(supervisor.run())
                     group.create_task(self._record_verdicts(bootstrap, ident, registry))

@@ -37,14 +37,23 @@ class ModelRegistry:
         self._directory = directory
         self._importing = asyncio.Lock()
 
-    async def fetch(self, candidate: Candidate) -> Path | None:
-        """The directory with a candidate's files; None, with the reason in the log, while they cannot be had."""
+    async def fetch(self, candidate: Candidate) -> Path:
+        """The directory with a candidate's files.
+
+        Raises:
+            MlflowUnavailable: they cannot be had now.
+            DigestMismatch, UnusableModel: they are not there any more as they were submitted.
+        """
         async with self._importing:
-            try:
-                return await asyncio.to_thread(self._fetch, candidate)
-            except InfraError as error:
-                log.warning("model of %s: %s", candidate.id, error)
-                return None
+            return await asyncio.to_thread(self._fetch, candidate)
+
+    async def remove(self, candidate: Candidate) -> bool:
+        """Delete a candidate's files from this machine; gives whether there were any."""
+        kept = self._directory / candidate.digest
+        if not kept.is_dir():
+            return False
+        await asyncio.to_thread(shutil.rmtree, kept)
+        return True
 
     def _fetch(self, candidate: Candidate) -> Path:
         kept = self._directory / candidate.digest

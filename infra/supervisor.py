@@ -11,18 +11,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agents.reports import Reports
 from infra import kafka_admin, processes
+from infra.capacity import capacity
 from infra.groups import runner_group
 from infra.log import PairingBoard
 from infra.model_registry import ModelRegistry
+from infra.preparation import Forbidden, Preparation, Prepared, Waiting
+from infra.producer import Producer
+from infra.sandbox_command import probe_level
 from infra.worker import WorkerSpec
-from schemas.pairing import ACTIVE, Deployment, Pairing
+from schemas.pairing import ACTIVE, ENDED, Candidate, Deployment, Pairing, Phase
 from schemas.parties import Plant
+from schemas.requests import ReportCapacity, ReturnCandidate
 from streams import topics
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.5
+
+#: Seconds until a candidate is prepared again, and how long that is tried before it is given back.
+AGAIN_S, PATIENCE_S = 5.0, 600.0
+
+#: Phases in which nobody may ask for a candidate's files any more.
+DONE = ENDED | {Phase.SETTLED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,23 +137,44 @@ class PlantSupervisor:
     """Starts and stops the workers of one plant, from the state of its pairings."""
 
     def __init__(
-        self, plant: Plant, *, bootstrap: str, home: Path, workers: Workers, registry: ModelRegistry
+        self,
+        plant: Plant,
+        *,
+        bootstrap: str,
+        home: Path,
+        workers: Workers,
+        registry: ModelRegistry,
+        unsandboxed: bool = False,
     ) -> None:
         self._plant = plant
         self._bootstrap = bootstrap
         self._home = home
         self._workers = workers
         self._registry = registry
+        self._unsandboxed = unsandboxed
         self._changed = asyncio.Event()
         self._board = PairingBoard(bootstrap, plant.id)
+        source = f"/plants/{plant.id}/supervisor"
+        self._reports = Reports(plant.id, sender=Producer(bootstrap), source=source, now_ms=_now_ms)
+        #: Since when the platform has been unable to prepare a deployment.
+        self._waiting: dict[str, float] = {}
+        #: Deployments whose candidate is suspended: resumed, they begin anew.
+        self._suspended: set[str] = set()
 
     async def run(self) -> None:
         """Supervise for ever."""
+        level = await asyncio.to_thread(probe_level)
+        self._preparation = Preparation(self._registry, level=level, unsandboxed=self._unsandboxed)
+        self._level = level
         self._board.on_change(lambda pairing: self._changed.set())
         following = asyncio.create_task(self._board.follow())
         await self._board.loaded()
         spec = WorkerSpec(kind="scorer", bootstrap=self._bootstrap, home=self._home, plant=self._plant)
         await self._workers.start(f"scorer.{self._plant.id}", spec)
+        carried = ReportCapacity(
+            plant=self._plant.id, capacity=capacity(level, unsandboxed=self._unsandboxed)
+        )
+        await self._reports.tell_anew(carried, "capacity")
         self._changed.set()
         try:
             while True:
@@ -157,19 +190,32 @@ class PlantSupervisor:
         every = {
             f"runner.{one.id}" for pairing in self._board.pairings.values() for one in pairing.deployments
         }
-        await self._workers.stop(*(every - set(ours)))
+        resumed = {f"runner.{ident}" for ident in self._resumed()}
+        await self._workers.stop(*(every - set(ours)), *resumed)
         for name, (pairing, deployment) in ours.items():
             if name not in self._workers.running:
                 await self._begin(name, pairing, deployment)
+        await self._remove_models()
+
+    def _resumed(self) -> set[str]:
+        """The deployments that were suspended and are no more."""
+        held = {
+            one.id
+            for pairing in self._board.pairings.values()
+            for one in pairing.deployments
+            if one.suspended is not None
+        }
+        resumed, self._suspended = self._suspended - held, held
+        return resumed
 
     async def _begin(self, name: str, pairing: Pairing, deployment: Deployment) -> None:
-        model: Path | None = None
+        prepared: Prepared | None = None
         if deployment.candidate is not None:
-            model = await self._registry.fetch(deployment.candidate)
-            if model is None:
-                log.warning("%s waits: its model cannot be had yet", deployment.id)
-                asyncio.get_running_loop().call_later(5.0, self._changed.set)
+            prepared = await self._preparation.of(deployment.candidate, pairing)
+            if isinstance(prepared, Waiting | Forbidden):
+                await self._put_off(deployment.candidate, pairing, deployment, prepared)
                 return
+        self._waiting.pop(deployment.id, None)
         await asyncio.to_thread(self._place, deployment)
         spec = WorkerSpec(
             kind="runner",
@@ -178,9 +224,33 @@ class PlantSupervisor:
             plant=self._plant,
             pairing=pairing,
             deployment=deployment,
-            model=model,
+            level=self._level,
+            prepared=prepared,
         )
         await self._workers.start(name, spec)
+
+    async def _put_off(
+        self, candidate: Candidate, pairing: Pairing, deployment: Deployment, why: Waiting | Forbidden
+    ) -> None:
+        """Try again later; what this platform cannot run for long goes back to its start-up."""
+        since = self._waiting.setdefault(deployment.id, time.monotonic())
+        log.warning("%s waits: %s", deployment.id, why.reason)
+        if isinstance(why, Forbidden) or time.monotonic() - since > PATIENCE_S:
+            report = ReturnCandidate(pairing=pairing.id, candidate=candidate.id, reason=why.reason[:2000])
+            await self._reports.tell(report, f"return-{pairing.id}-{candidate.id}")
+        else:
+            asyncio.get_running_loop().call_later(AGAIN_S, self._changed.set)
+
+    async def _remove_models(self) -> None:
+        """What a start-up submitted stays no longer on this machine than its pairings need it."""
+        pairings = self._board.pairings.values()
+        needed = {
+            one.digest for pairing in pairings if pairing.phase not in DONE for one in pairing.candidates
+        }
+        for pairing in pairings:
+            for candidate in pairing.candidates if pairing.phase in DONE else ():
+                if candidate.digest not in needed and await self._registry.remove(candidate):
+                    log.info("removed the files of %s: %s is %s", candidate.id, pairing.id, pairing.phase)
 
     def _place(self, deployment: Deployment) -> None:
         """Fix where a new deployment's group begins, before its first worker."""
@@ -193,3 +263,7 @@ class PlantSupervisor:
         }
         if missing:
             kafka_admin.set_group_offsets(self._bootstrap, group, topic, missing)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -26,11 +26,11 @@ from infra.faust_worker import FaustSender, Intake, crash, guarded, make_app, ra
 from infra.groups import CONTROL, runner_group, scorer_group
 from infra.log import PairingBoard, TopicLog, TopicTail
 from infra.model_files import contract_of
+from infra.preparation import Ready, Unusable
 from infra.sandbox import ChildSpec
-from infra.sandbox_command import Level, probe_level
+from infra.sandbox_command import Level
 from infra.state import StateFiles
 from models.baselines import Constants
-from models.contract import Predictor
 from schemas.pairing import Deployment, Pairing
 from schemas.parties import Plant
 from streams import topics
@@ -48,8 +48,10 @@ class WorkerSpec(BaseModel):
     plant: Plant | None = None
     pairing: Pairing | None = None
     deployment: Deployment | None = None
-    #: The candidate's files, checked against its digest.
-    model: Path | None = None
+    #: How this machine holds a candidate's code, found by trying.
+    level: Level = "none"
+    #: The candidate's files and environment; or why it cannot be run.
+    prepared: Ready | Unusable | None = None
 
     @property
     def group(self) -> str:
@@ -206,17 +208,17 @@ def runner_app(spec: WorkerSpec) -> faust.App:
     assert spec.plant is not None and spec.pairing is not None and spec.deployment is not None
     app = make_app(spec.group, bootstrap=spec.bootstrap, home=spec.home, member=f"{spec.group}-0")
     board = PairingBoard(spec.bootstrap, spec.plant.id)
-    candidate, level = _candidate(spec)
-    predictor: Predictor = candidate or Constants.of(spec.pairing.agreement)
+    predictor = _predictor(spec)
     sender = FaustSender(app)
     source = f"/plants/{spec.plant.id}/runners/{spec.deployment.id}"
+    held = spec.prepared.held if isinstance(spec.prepared, Ready) else "in process"
     runner = Runner(
-        Assignment(pairing=spec.pairing, deployment=spec.deployment, plant=spec.plant, sandbox=level),
+        Assignment(pairing=spec.pairing, deployment=spec.deployment, plant=spec.plant, sandbox=held),
         predictor=predictor,
         sender=sender,
-        reports=Reports(spec.plant.id, sender=sender, source=source, now_ms=_now_ms),
         log=TopicLog(spec.bootstrap),
         board=board,
+        reports=Reports(spec.plant.id, sender=sender, source=source, now_ms=_now_ms),
         crash=crash,
     )
     intake = Intake(prefix=topics.telemetry(spec.plant.id))
@@ -228,11 +230,10 @@ def runner_app(spec: WorkerSpec) -> faust.App:
 
     async def keep_running() -> None:
         following = asyncio.create_task(board.follow())
-        loading = asyncio.create_task(candidate.start()) if candidate is not None else None
         await board.loaded()
+        starting = asyncio.create_task(_start(spec, predictor, runner, board))
         await runner.begin()
-        if loading is not None:
-            await loading
+        await starting
         working = asyncio.gather(following, runner.background(), intake.watch(app))
         ready.set()
         await working
@@ -243,13 +244,31 @@ def runner_app(spec: WorkerSpec) -> faust.App:
     return app
 
 
-def _candidate(spec: WorkerSpec) -> tuple[Candidate | None, str]:
-    if spec.model is None:
-        return None, "in process"
+def _predictor(spec: WorkerSpec) -> Candidate | Unusable | Constants:
     assert spec.pairing is not None
-    level: Level = probe_level()
-    child = ChildSpec.agreed(spec.model, contract_of(spec.model), spec.pairing.agreement)
-    return Candidate(child, level=level), level
+    match spec.prepared:
+        case Ready(model=model, environment=environment):
+            child = ChildSpec.agreed(model, contract_of(model), spec.pairing.agreement, environment)
+            return Candidate(child, level=spec.level)
+        case Unusable() as unusable:
+            return unusable
+        case None:
+            return Constants.of(spec.pairing.agreement)
+
+
+async def _start(
+    spec: WorkerSpec, predictor: Candidate | Unusable | Constants, runner: Runner, board: PairingBoard
+) -> None:
+    """Load the model, unless its candidate is suspended."""
+    assert spec.pairing is not None and spec.deployment is not None
+    present = board.pairings.get(spec.pairing.id, spec.pairing).deployment(spec.deployment.id)
+    suspended = present is not None and present.suspended is not None
+    if isinstance(predictor, Unusable) and not suspended:
+        runner.suspended(predictor.fault, 1)
+    if isinstance(predictor, Candidate):
+        predictor.on_loaded = runner.loaded
+        predictor.on_suspended = runner.suspended
+        await (predictor.suspend() if suspended else predictor.start())
 
 
 APPS = {"control": control_app, "scorer": scorer_app, "runner": runner_app}

@@ -17,6 +17,13 @@ T = TypeVar("T")
 
 def up(
     port: Annotated[int | None, typer.Option(help="Kafka's port; a free one if not given.")] = None,
+    unsandboxed: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unsandboxed",
+            help="Run start-ups' code in open agreements though nothing holds it; every evaluation says so.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines on stdout.")] = False,
 ) -> None:
     """Run Kafka, MLflow, control and every plant's workers until Ctrl-C. What was there goes on where it stopped.
@@ -30,14 +37,14 @@ def up(
     screen = Screen(as_json=as_json)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("infra").setLevel(logging.INFO)
-    asyncio.run(_run(screen, port))
+    asyncio.run(_run(screen, port, unsandboxed=unsandboxed))
 
 
-async def _run(screen: Screen, port: int | None) -> None:
+async def _run(screen: Screen, port: int | None, *, unsandboxed: bool) -> None:
     from infra.installation import Installation
     from infra.settings import Settings
 
-    installation = Installation(Settings(), progress=screen.say, port=port)
+    installation = Installation(Settings(), progress=screen.say, port=port, unsandboxed=unsandboxed)
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

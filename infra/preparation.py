@@ -1,0 +1,80 @@
+"""Getting a candidate ready to run on this machine: may it run here, are its files there, and its environment."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.environment import Environment, own_environment
+from infra.errors import InfraError, MlflowUnavailable
+from infra.model_registry import ModelRegistry
+from infra.sandbox_command import Level
+from models.contract import Failed, Predicted
+from schemas.pairing import Candidate, Pairing
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """The candidate can be started."""
+
+    model: Path
+    environment: Environment
+    #: How its code is held, as every evaluation says it.
+    held: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unusable:
+    """The candidate cannot be run, and that is its own fault. A `Predictor`, which fails every frame for that reason."""
+
+    reason: str
+
+    @property
+    def fault(self) -> Failed:
+        """The fault, as its start-up is told."""
+        return Failed(kind="error", text=self.reason)
+
+    async def predict(
+        self, asset: str, payload: bytes | memoryview, n_rows: int, context: bytes | None, n_context: int
+    ) -> Predicted | Failed:
+        """Fail one frame, without having asked."""
+        return Failed(kind="suspended", text=self.reason)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """The platform cannot run it yet; it is tried again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forbidden:
+    """This machine may not run it; it goes back to its start-up at once."""
+
+    reason: str
+
+
+Prepared = Ready | Unusable | Waiting | Forbidden
+
+
+class Preparation:
+    """Prepares the candidates of one plant."""
+
+    def __init__(self, registry: ModelRegistry, *, level: Level, unsandboxed: bool) -> None:
+        self._registry = registry
+        self._level = level
+        self._unsandboxed = unsandboxed
+
+    async def of(self, candidate: Candidate, pairing: Pairing) -> Prepared:
+        """Fetch what a candidate needs, or say why that cannot be had."""
+        try:
+            model = await self._registry.fetch(candidate)
+        except MlflowUnavailable as error:
+            return Waiting(reason=str(error))
+        except InfraError as error:
+            return Unusable(reason=str(error))
+        return Ready(model=model, environment=own_environment(), held=self._level)
