@@ -1,0 +1,117 @@
+"""The Pythons of this machine: the one nearest to the Python that a model was made with."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.environment import EnvironmentUnavailable, EnvironmentUnusable, own_environment
+from infra.uv import Uv
+
+#: The oldest minor version that candidates may have.
+OLDEST = (3, 11)
+
+_FETCH_TIMEOUT_S = 600.0
+
+#: Says who it is, if it is a CPython with the usual lock.
+_WHO = """
+import json, os, sys, sysconfig
+assert sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
+base = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+print(json.dumps([base, os.path.realpath(sys.base_prefix), sys.version_info[:3]]))
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Python:
+    """One CPython on this machine."""
+
+    #: The real interpreter, no link and no virtual environment's copy.
+    interpreter: Path
+    #: The installation that holds its standard library.
+    prefix: Path
+    version: tuple[int, int, int]
+
+
+def own_python() -> Python:
+    """The Python that the platform itself runs on."""
+    own = own_environment()
+    return Python(interpreter=own.interpreter, prefix=own.prefix, version=sys.version_info[:3])
+
+
+def nearest(wanted: tuple[int, ...], there: Iterable[Python]) -> Python | None:
+    """The Python of the wanted minor version whose patch is the nearest; the first of equals.
+
+    Packages and byte code are of a minor version, so that another patch serves as well.
+    """
+    fitting = [one for one in there if one.version[:2] == wanted[:2]]
+    patch = wanted[2] if len(wanted) > 2 else sys.maxsize
+    return min(fitting, key=lambda one: abs(one.version[2] - patch), default=None)
+
+
+def find_python(
+    wanted: tuple[int, ...] | None, uv: Uv, *, log: Path, progress: Callable[[str], None]
+) -> Python:
+    """The Python for a model that was made with version `wanted`: found here, else fetched by uv.
+
+    Raises:
+        EnvironmentUnusable: no candidate may have so old a Python.
+        EnvironmentUnavailable: there is none of this minor version, and none could be fetched.
+    """
+    own = own_python()
+    if wanted is None or own.version[: len(wanted)] == wanted:
+        return own
+    minor = f"{wanted[0]}.{wanted[1]}"
+    if wanted[:2] < OLDEST:
+        raise EnvironmentUnusable(
+            f"the model was made with Python {minor}, and candidates run on {OLDEST[0]}.{OLDEST[1]} or newer: "
+            "make and log it with one of those"
+        )
+    found = nearest(wanted, [own, *_listed(uv)])
+    if found is not None:
+        return found
+    progress(f"Fetching Python {minor}, once")
+    until = time.monotonic() + _FETCH_TIMEOUT_S
+    fetched = uv.run(["python", "install", "--no-bin", minor], log=log, until=until)
+    there = [own, *_listed(uv)]
+    found = nearest(wanted, there)
+    if found is not None:
+        return found
+    versions = ", ".join(sorted({".".join(map(str, one.version)) for one in there}))
+    raise EnvironmentUnavailable(
+        f"the model was made with Python {minor}; this machine has {versions}, and no other could be fetched. "
+        f"Install Python {minor} here, or make the model with one of these. uv says: {fetched.explanation}"
+    )
+
+
+def _listed(uv: Uv) -> list[Python]:
+    """The CPythons that uv finds here, its own ones first."""
+    listed = json.loads(
+        uv.ask("python", "list", "--only-installed", "--all-versions", "--output-format", "json")
+    )
+    plain = [one for one in listed if (one["implementation"], one["variant"]) == ("cpython", "default")]
+    paths = [Path(one["path"]) for one in plain] + _of_pyenv()
+    found = {python.interpreter: python for path in paths if (python := _asked(path)) is not None}
+    return sorted(found.values(), key=lambda one: not one.interpreter.is_relative_to(uv.pythons))
+
+
+def _of_pyenv() -> list[Path]:
+    """What pyenv keeps out of the path: uv sees only what stands there for it."""
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    return sorted(root.glob("versions/*/bin/python3"))
+
+
+def _asked(path: Path) -> Python | None:
+    """The Python itself behind a link, a virtual environment or a shim; None where it does not run."""
+    try:
+        done = subprocess.run([path, "-I", "-S", "-c", _WHO], capture_output=True, timeout=30, check=True)
+        interpreter, prefix, (major, minor, patch) = json.loads(done.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+    return Python(interpreter=Path(interpreter), prefix=Path(prefix), version=(major, minor, patch))
