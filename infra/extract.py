@@ -27,11 +27,10 @@ def withheld(pairing: Pairing) -> Phrase | None:
     agreed = {one.party for one in pairing.consents if one.revision == pairing.revision}
     silent = [one for one in (pairing.manufacturer, pairing.startup) if one not in agreed]
     if silent:
+        command = f"fieldproof pairing consent {pairing.id} --as {silent[0]} --person NAME"
         return Phrase(
-            f"{' and '.join(silent)} has to consent first: `fieldproof pairing consent {pairing.id}`; "
-            "then ask for the kit again",
-            f"{', '.join(silent)}의 동의가 먼저 필요합니다(`fieldproof pairing consent {pairing.id}`). "
-            "동의 후 키트를 다시 받으세요.",
+            f"the consent of {' and '.join(silent)} is missing: `{command}`; then ask for the kit again",
+            f"{', '.join(silent)}의 동의가 먼저 필요합니다(`{command}`). 동의 후 키트를 다시 받으세요.",
         )
     if pairing.phase in (Phase.STOPPED, Phase.WITHDRAWN, Phase.EXPIRED):
         return Phrase(
@@ -72,7 +71,8 @@ def _judges_the_same(other: Pairing, pairing: Pairing) -> bool:
 def _least(ends: Offsets, begun: Sequence[Offsets]) -> Offsets:
     # A partition that a phase's beginning leaves out had nothing in it then.
     return {
-        partition: min([end, *(one.get(partition, 0) for one in begun)]) for partition, end in ends.items()
+        partition: min([end, *(one.get(partition, 0) for one in begun)])
+        for partition, end in sorted(ends.items())
     }
 
 

@@ -56,7 +56,7 @@ def readme(pairing: Pairing, plant: Plant, given: Handed | Phrase, lang: Lang) -
         "## " + Phrase("What it answers", "모델이 답하는 것").to(lang),
         _answer(agreement).to(lang),
         "## " + Phrase("Training data", "학습 데이터").to(lang),
-        *(one.to(lang) for one in _data(agreement, given)),
+        *(one.to(lang) for one in _data(pairing, given)),
         "## " + Phrase("From here to a candidate", "후보 모델 제출까지").to(lang),
         _STEPS.to(lang),
         f"```sh\n{_commands(pairing)}```",
@@ -84,13 +84,13 @@ def _answer(agreement: Agreement) -> Phrase:
     return Phrase(said.en.format(**fill), said.ko.format(**fill))
 
 
-def _data(agreement: Agreement, given: Handed | Phrase) -> Iterator[Phrase]:
+def _data(pairing: Pairing, given: Handed | Phrase) -> Iterator[Phrase]:
     if isinstance(given, Phrase):
         stop = "" if given.en.endswith(".") else "."
         yield _NO_FILE + given + Phrase(stop, "")
         return
-    yield _what(agreement, given)
-    yield _RECORD + Phrase("\n| --- | --- |\n", "\n| --- | --- |\n") + _table(_record(given))
+    yield _what(pairing.agreement, given)
+    yield _RECORD + Phrase("\n| --- | --- |\n", "\n| --- | --- |\n") + _table(_record(pairing, given))
     yield _KEEP
 
 
@@ -111,7 +111,8 @@ def _what(agreement: Agreement, given: Handed) -> Phrase:
     )
 
 
-def _record(given: Handed) -> Iterator[tuple[Phrase, str]]:
+def _record(pairing: Pairing, given: Handed) -> Iterator[tuple[Phrase, str]]:
+    yield Phrase("under the agreement, SHA-256", "협약의 SHA-256"), f"`{pairing.agreement_digest}`"
     yield Phrase("rows, of them labelled", "행, 그중 라벨 있음"), f"{given.rows}, {given.labelled}"
     yield Phrase(f"SHA-256 of `{given.file}`", f"`{given.file}`의 SHA-256"), f"`{given.sha256}`"
     yield (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -196,7 +197,9 @@ def test_the_newest_rows_of_each_asset_are_taken_and_no_more(monkeypatch: pytest
     for number in range(50):
         only_one.frame(10 * number, rows=1, asset="pump-1")
         only_one.frame(10 * number, rows=1, asset="pump-2")
-    assert seconds(only_one.history(rows=4)) == [480, 490]
+    newest = only_one.history(rows=4)
+    assert seconds(newest) == [480, 490]
+    assert newest.telemetry == {0: (96, 100)}, "from the first frame that was handed over"
     assert only_one.reads[0] == {0: 98}
     assert {0: 0} not in only_one.reads, "the beginning is not read where the end has enough"
 
@@ -389,7 +392,12 @@ def test_no_row_is_given_that_another_pairing_still_judges(other: Pairing, kept:
 def test_nothing_is_given_before_both_sides_have_consented_to_the_agreement_in_force() -> None:
     pairing = a_pairing(agreed=agreed(), phase=Phase.PROPOSED)
     said = withheld(consented(pairing, "maker"))
-    assert said is not None and "startup-1 has to consent" in said.en and "startup-1의 동의" in said.ko
+    assert (
+        said is not None
+        and "the consent of startup-1 is missing" in said.en
+        and "startup-1의 동의" in said.ko
+    )
+    is_a_command(re.findall("`(.*?)`", said.en)[0])
     earlier = consented(pairing).model_copy(update={"revision": 2})
     assert withheld(earlier) is not None, "a consent to what lay on the table before"
     assert withheld(consented(pairing)) is None
@@ -536,9 +544,8 @@ def test_of_a_handful_of_values_or_labels_no_statistic_is_given() -> None:
     assert set(pressure) == {"name", "unit", "withheld"} and current["count"] == LEAST_ROWS
     assert "7.25" not in json.dumps(found)
     assert set(found["labels"]) == {"withheld"}, "one row of a class would be told of"
-    codes[LEAST_ROWS - 1 :] = np.nan
-    codes[0] = 0
-    assert set(told(agreement, a_history(values, codes))["labels"]) == {"withheld"}
+    unlabelled = told(agreement, a_history(values))["labels"]
+    assert set(unlabelled) == {"withheld"} and "fewer than 30 values" in unlabelled["withheld"]["en"]
 
 
 def test_labels_of_a_regression_are_told_of_like_an_input_and_huge_numbers_do_no_harm() -> None:
@@ -569,6 +576,7 @@ def test_a_kit_has_the_sample_that_is_agreed_and_its_record_in_both_languages(tm
         assert {"extract.csv", "statistics.json"} & set(texts) == {file}
         for readme in (texts["README.md"], texts["README.ko.md"]):
             assert f"`{file}`" in readme and f"`{digest}`" in readme
+            assert f"`{agreed(gives=gives).digest()}`" in readme
             assert "40, 2 |" in readme and "0: 3, 40 |" in readme and "0: 5 |" in readme
             assert "telemetry not_readable 2" in readme
         assert json.loads(texts["schema.json"])["handed_over"]["sha256"] == digest
