@@ -19,15 +19,15 @@ from agents.acknowledge import InOrder
 from agents.ports import Crash, Log, Sender, Tail, put
 from agents.runner import Arrival
 from schemas.base import Ident
-from schemas.events import Body, Fact, OrganisationRegistered, PlantAdmitted, RequestRefused
+from schemas.events import Body, Fact, OrganisationRegistered, PlantAdmitted
 from schemas.pairing import Pairing
 from schemas.requests import Request
 from streams import topics
 from streams.deadlines import CLOCK, end_of, overdue, time_up
 from streams.envelope import FACT, PAIRING, RawRecord, headers
-from streams.frames import first_problem
 from streams.judgement import judge, offsets_needed, subject
 from streams.lifecycle import Installation
+from streams.unreadable import unreadable
 
 log = logging.getLogger(__name__)
 
@@ -107,8 +107,7 @@ class Control:
         try:
             request = Request.model_validate_json(record.value or b"")
         except ValidationError as error:
-            reason = f"the request cannot be read: {first_problem(error)}"[:1000]
-            refused = RequestRefused(command="unreadable", reason=reason)
+            refused = unreadable(error)
             await self._decide(party, record.origin, record.origin, lambda: _at_once(refused))
             return
 

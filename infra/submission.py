@@ -11,6 +11,7 @@ from infra.client import Answer, Client
 from infra.errors import InfraError
 from infra.model_files import UnusableModel, contract_of, digest_of
 from infra.model_registry import Registered, download, register, resolve
+from infra.words import Phrase
 from models.contract import Contract, check_signature
 from schemas.events import RequestRefused
 from schemas.pairing import Candidate, Pairing
@@ -25,6 +26,10 @@ class Refused(InfraError):
     """The request would be refused."""
 
     exit_code = 4
+
+    def __init__(self, why: Phrase) -> None:
+        super().__init__(why.en)
+        self.why = why
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +98,7 @@ def _not_refused(client: Client, pairing: Pairing, candidate: Candidate) -> None
     command = SubmitCandidate(pairing=pairing.id, candidate=candidate)
     body = judge(pairing.startup, command, client.state, request="beforehand", ends={})
     if isinstance(body, RequestRefused):
-        raise Refused(body.reason)
+        raise Refused(body.why)
 
 
 def _from_registry(client: Client, pairing: Pairing, address: str) -> Candidate:

@@ -12,6 +12,7 @@ from schemas.evaluation import Outcome
 from schemas.faults import Fault
 from schemas.pairing import Candidate, Phase, Rehearsal
 from schemas.parties import Capacity, Need, Organisation, Plant, Programme
+from schemas.words import Phrase
 
 
 class OrganisationRegistered(Record):
@@ -270,6 +271,13 @@ class RequestRefused(Record):
     kind: Literal["request_refused"] = "request_refused"
     command: str
     reason: str
+    #: The same in Korean.
+    reason_ko: str | None = None
+
+    @property
+    def why(self) -> Phrase:
+        """The reason in both languages; in English alone where an earlier version refused."""
+        return Phrase(self.reason, self.reason_ko or self.reason)
 
 
 Body = Annotated[

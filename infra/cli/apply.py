@@ -46,6 +46,8 @@ class Step:
     id: str
     party: str
     reason: str | None = None
+    #: The same in Korean.
+    reason_ko: str | None = None
     #: Number of the fact that answers it.
     fact: int | None = None
 
@@ -91,15 +93,26 @@ def _asked(asker: Asker, party: str, command: Command) -> Step:
     reply = asker.ask(party, command)
     number = reply.fact.number
     if isinstance(reply.fact.body, RequestRefused):
-        return _step(Status.REFUSED, party, command, reason=reply.fact.body.reason, fact=number)
+        return _step(Status.REFUSED, party, command, refused=reply.fact.body, fact=number)
     return _step(Status.NEW if reply.new else Status.UNCHANGED, party, command, fact=number)
 
 
 def _step(
-    status: Status, party: str, command: Command, *, reason: str | None = None, fact: int | None = None
+    status: Status,
+    party: str,
+    command: Command,
+    *,
+    refused: RequestRefused | None = None,
+    fact: int | None = None,
 ) -> Step:
     return Step(
-        status=status, command=command.kind, id=subject(command), party=party, reason=reason, fact=fact
+        status=status,
+        command=command.kind,
+        id=subject(command),
+        party=party,
+        reason=refused.reason if refused is not None else None,
+        reason_ko=refused.reason_ko if refused is not None else None,
+        fact=fact,
     )
 
 
@@ -195,7 +208,8 @@ class _Report:
             seen.add(step.status)
             self.emit(**asdict(step))
             word, style = _STATUS_WORDS[step.status]
-            reason = f": {step.reason}" if step.reason else ""
+            said = Phrase(step.reason or "", step.reason_ko or step.reason or "").to(self.lang)
+            reason = f": {said}" if said else ""
             self.say(f"{_THINGS[step.command].to(self.lang)} {step.id}: {word.to(self.lang)}{reason}", style)
         return seen
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import typer
 
 from infra.cli.screen import Screen
 from infra.errors import InfraError
+from infra.words import NOTHING, Lang, Phrase, language
 from schemas.base import Record
+from schemas.events import RequestRefused
 from schemas.requests import Command
 
 if TYPE_CHECKING:
@@ -28,20 +31,34 @@ class WrongInput(InfraError):
     exit_code = 2
 
 
-def ask(screen: Screen, client: Client, party: str, command: Command) -> None:
-    """Ask as a party and tell the answer.
+def ask(screen: Screen, client: Client, party: str, command: Command, *, lang: Lang | None = None) -> None:
+    """Ask as a party and tell the answer, in the terminal's language if no other is given.
 
     Raises:
         typer.Exit: with code 4 where the request was refused.
     """
+    from infra.fact_names import kind_of
+
     answer = client.ask(party, command)
     fact = answer.fact
     screen.emit({"new": answer.new, **fact.to_dict()})
-    if answer.refused is not None:
-        screen.say(f"refused 거절: {answer.refused}", "red")
-        raise typer.Exit(REFUSED)
-    told = fact.body.kind.replace("_", " ")
-    screen.say(f"{fact.subject}: {told} (fact {fact.number}{'' if answer.new else ', unchanged'})", "green")
+    if isinstance(fact.body, RequestRefused):
+        refuse(screen, fact.body.why, lang=lang)
+    number = Phrase(f"fact {fact.number}", f"{fact.number}번 사실")
+    again = NOTHING if answer.new else Phrase(", unchanged", ", 변경 없음")
+    words = kind_of(fact.body.kind) + Phrase(" (", " (") + number + again + Phrase(")", ")")
+    screen.say(f"{fact.subject}: {words.to(language(lang, os.environ))}", "green")
+
+
+def refuse(screen: Screen, why: Phrase, *, lang: Lang | None = None) -> NoReturn:
+    """Tell that a request was refused, and end the command.
+
+    Raises:
+        typer.Exit: with code 4.
+    """
+    told = Phrase("refused: ", "거절됨: ") + why
+    screen.say(told.to(language(lang, os.environ)), "red")
+    raise typer.Exit(REFUSED)
 
 
 def either(party: str | None, parties: Sequence[str]) -> str:

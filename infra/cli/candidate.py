@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from infra.cli.asking import REFUSED
+from infra.cli.asking import refuse
 from infra.cli.screen import Screen
+from schemas.events import RequestRefused
 
 app = typer.Typer(help="Candidates: the models of start-ups.", no_args_is_help=True)
 
@@ -40,16 +41,19 @@ def submit(
     Example: fieldproof candidate submit pump-2026-01 ./my-model
     """
     from infra.client import Client
+    from infra.submission import Refused
     from infra.submission import submit as send
 
     screen = Screen(as_json=as_json)
     with Client.connect() as client:
-        submitted = send(client, pairing, model, name=name)
+        try:
+            submitted = send(client, pairing, model, name=name)
+        except Refused as beforehand:
+            refuse(screen, beforehand.why)
     candidate, answer = submitted.candidate, submitted.answer
     screen.emit({"kind": "candidate", "new": answer.new, "refused": answer.refused, **candidate.to_dict()})
-    if answer.refused is not None:
-        screen.say(f"refused 거절: {answer.refused}", "red")
-        raise typer.Exit(REFUSED)
+    if isinstance(answer.fact.body, RequestRefused):
+        refuse(screen, answer.fact.body.why)
     screen.say(
         f"{candidate.id}: submitted to {pairing}, model {candidate.model} version {candidate.version}, "
         f"digest {candidate.digest[:12]}…",
@@ -100,7 +104,8 @@ def list_candidates(
         for one in known:
             for candidate in one.candidates:
                 verdict = one.verdicts.get(candidate.id)
-                state = verdict or ("retired" if candidate.id in one.retired else one.phase.value)
+                gone = {**dict.fromkeys(one.retired, "retired"), **dict.fromkeys(one.returned, "returned")}
+                state = verdict or gone.get(candidate.id, one.phase.value)
                 screen.emit({"pairing": one.id, "state": state, **candidate.to_dict()})
                 screen.say(
                     f"{one.id}  {candidate.id}  {candidate.model} v{candidate.version}  {candidate.digest[:12]}…  {state}"

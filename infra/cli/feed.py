@@ -61,7 +61,8 @@ def feed(
 
 
 def _line(item: object, lang: Lang) -> str:
-    from infra.pairing_words import told
+    from infra.fact_names import VERDICTS
+    from infra.fact_words import told
     from schemas.feeds import FeedEvaluation, FeedFact, FeedVerdict
 
     match item:
@@ -72,6 +73,6 @@ def _line(item: object, lang: Lang) -> str:
             rows = f"{one.counts.scored}/{one.counts.rows_in}" if one.counts is not None else ""
             return f"{one.at:%Y-%m-%d %H:%M:%S}  {one.pairing}  {one.candidate}: {rows} {metrics}"
         case FeedVerdict() as one:
-            return f"{one.pairing}  {one.candidate}: {one.verdict}, {one.reason}"
+            return f"{one.pairing}  {one.candidate}: {VERDICTS[one.verdict].to(lang)}, {one.reason}"
         case _:
             return ""

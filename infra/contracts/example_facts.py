@@ -8,7 +8,10 @@ from infra.contracts.example_parties import (
     AGREEMENT,
     AMENDED,
     CANDIDATE,
+    CAPACITY,
     COORDINATOR,
+    DEPLOYED,
+    FAULT,
     MANUFACTURER,
     NEED,
     ORGANISATION,
@@ -16,6 +19,7 @@ from infra.contracts.example_parties import (
     PLANT,
     PROGRAMME,
     REHEARSAL,
+    REHEARSED,
     STARTUP,
     THE_CANDIDATE,
     THE_NEED,
@@ -72,6 +76,7 @@ def _begin() -> Iterator[Told]:
     )
     yield COORDINATOR, "open_programme", PROGRAMME, told.ProgrammeOpened(programme=THE_PROGRAMME)
     yield MANUFACTURER, "admit_plant", PLANT, told.PlantAdmitted(plant=THE_PLANT)
+    yield PLANT, "report_capacity", PLANT, told.CapacityReported(plant=PLANT, capacity=CAPACITY)
     yield MANUFACTURER, "declare_need", NEED, told.NeedDeclared(need=THE_NEED)
     proposed = told.PairingProposed(
         pairing=PAIRING, need=NEED, startup=STARTUP, agreement=AGREEMENT, agreement_digest=AGREEMENT.digest()
@@ -91,16 +96,31 @@ def _begin() -> Iterator[Told]:
 def _run() -> Iterator[Told]:
     rehearsed = told.RehearsalStarted(pairing=PAIRING, telemetry_from={0: 0, 1: 0}, labels_from={0: 0, 1: 0})
     yield MANUFACTURER, "start_rehearsal", PAIRING, rehearsed
+    yield PLANT, "report_started", PAIRING, _loaded(REHEARSED)
     yield MANUFACTURER, "end_rehearsal", PAIRING, told.RehearsalEnded(pairing=PAIRING, until=TRIAL_FROM)
     reported = told.RehearsalReported(pairing=PAIRING, rehearsal=REHEARSAL)
     yield PLANT, "report_rehearsal", PAIRING, reported
     started = told.TrialStarted(pairing=PAIRING, telemetry_from=TRIAL_FROM, labels_from={0: 12, 1: 9})
     yield COORDINATOR, "start_trial", PAIRING, started
+    yield PLANT, "report_started", PAIRING, _loaded(DEPLOYED)
+    suspended = told.DeploymentSuspended(pairing=PAIRING, deployment=DEPLOYED, fault=FAULT)
+    yield PLANT, "report_suspended", PAIRING, suspended
+    resumed = told.CandidateResumed(
+        pairing=PAIRING, candidate=CANDIDATE, reason="결측값이 있던 센서를 고쳤습니다."
+    )
+    yield COORDINATOR, "resume_candidate", PAIRING, resumed
+
+
+def _loaded(deployment: str) -> told.DeploymentStarted:
+    return told.DeploymentStarted(pairing=PAIRING, deployment=deployment, sandbox="full", load_ms=2140)
 
 
 def _end() -> Iterator[Told]:
     over = told.TrialEnded(pairing=PAIRING, until=TRIAL_UNTIL, reason="계획한 30일이 끝났습니다.")
     yield COORDINATOR, "end_trial", PAIRING, over
+    ended = told.DeploymentEnded(pairing=PAIRING, deployment=DEPLOYED)
+    yield PLANT, "report_ended", PAIRING, ended
+    yield PLANT, "report_audit", PAIRING, told.AuditReported(pairing=PAIRING, alarms=())
     concluded = told.PairingConcluded(pairing=PAIRING, verdicts={CANDIDATE: Outcome.ACCEPTED})
     yield PLANT, "report_conclusion", PAIRING, concluded
     yield (
@@ -143,6 +163,10 @@ def _elsewhere() -> Iterator[Told]:
         pairing=OTHER, candidate=CANDIDATE, until=TRIAL_UNTIL, reason="다음 버전으로 교체합니다."
     )
     yield STARTUP, "retire_candidate", OTHER, retired
+    returned = told.CandidateReturned(
+        pairing=OTHER, candidate=CANDIDATE, reason="모델 저장소에서 파일을 받을 수 없습니다."
+    )
+    yield PLANT, "return_candidate", OTHER, returned
     stopped = told.PairingStopped(
         pairing=OTHER, until=TRIAL_UNTIL, reason="설비를 이전하여 더 측정할 수 없습니다."
     )
@@ -155,6 +179,9 @@ def _elsewhere() -> Iterator[Told]:
     yield MANUFACTURER, "resume_plant", PLANT, told.PlantResumed(plant=PLANT)
     refused = told.RequestRefused(
         command="start_trial",
-        reason=f"pairing {OTHER} is proposed: the start-up has not consented to its agreement yet",
+        reason="a trial begins once both sides have consented; "
+        f"{OTHER} is proposed since {at():%Y-%m-%d %H:%M} UTC",
+        reason_ko="실증은 양쪽이 협약에 동의한 뒤에 시작할 수 있습니다. "
+        f"매칭 {OTHER}의 현재 단계: 제안됨({at():%Y-%m-%d %H:%M} UTC부터).",
     )
     yield COORDINATOR, "start_trial", OTHER, refused

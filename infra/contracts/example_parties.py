@@ -6,8 +6,9 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 from schemas.agreement import Acceptance, Agreement, Baseline, LabelRule, Limits, Task
-from schemas.pairing import Candidate, Rehearsal
-from schemas.parties import Asset, Need, Organisation, Plant, Programme, Role, Tag
+from schemas.faults import Fault
+from schemas.pairing import Candidate, Rehearsal, deployment_id
+from schemas.parties import Asset, Capacity, Need, Organisation, Plant, Programme, Role, Tag
 from schemas.terms import Cost, Decision, Expected, Phases, Retention
 
 COORDINATOR = "virtual-city-ai"
@@ -101,6 +102,14 @@ REHEARSAL = Rehearsal(
     answered=1.0,
     remarks=("24 rows came without a label; the watermark has not passed them yet.",),
 )
+
+CAPACITY = Capacity(cores=8, memory_mb=32_768, sandbox="full")
+
+FAULT = Fault(kind="error", exception="ValueError", where="bearing_net/model.py:41", count=5)
+
+#: The candidate's runs: in the first rehearsal, and in the trial.
+REHEARSED = deployment_id(PAIRING, CANDIDATE, rehearsal=1)
+DEPLOYED = deployment_id(PAIRING, CANDIDATE)
 
 #: Messages that travel in the telemetry topic, and the folder of the labels' examples.
 TELEMETRY = frozenset({"telemetry-frame", "telemetry-rows"})

@@ -9,7 +9,10 @@ from infra.contracts.example_parties import (
     AGREEMENT,
     AMENDED,
     CANDIDATE,
+    CAPACITY,
     COORDINATOR,
+    DEPLOYED,
+    FAULT,
     MANUFACTURER,
     NEED,
     ORGANISATION,
@@ -76,6 +79,10 @@ def _running() -> Iterator[tuple[str, ask.Command]]:
         STARTUP,
         ask.RetireCandidate(pairing=PAIRING, candidate=CANDIDATE, reason="다음 버전으로 교체합니다."),
     )
+    yield (
+        COORDINATOR,
+        ask.ResumeCandidate(pairing=PAIRING, candidate=CANDIDATE, reason="결측값이 있던 센서를 고쳤습니다."),
+    )
     yield COORDINATOR, ask.EndTrial(pairing=PAIRING, reason="계획한 30일이 끝났습니다.")
     yield MANUFACTURER, ask.StopPairing(pairing=PAIRING, reason="설비를 이전하여 더 측정할 수 없습니다.")
     yield STARTUP, ask.WithdrawPairing(pairing=PAIRING, reason="모델을 더 공급할 수 없습니다.")
@@ -109,5 +116,19 @@ def _of_the_plant() -> Iterator[tuple[str, ask.Command]]:
     yield MANUFACTURER, ask.PausePlant(plant=PLANT, reason="정기 보수")
     yield MANUFACTURER, ask.ResumePlant(plant=PLANT)
     # The plant's own workers ask under its name.
+    yield PLANT, ask.ReportCapacity(plant=PLANT, capacity=CAPACITY)
     yield PLANT, ask.ReportRehearsal(pairing=PAIRING, rehearsal=REHEARSAL)
+    yield (
+        PLANT,
+        ask.ReportStarted(pairing=PAIRING, deployment=DEPLOYED, sandbox="full", load_ms=2140),
+    )
+    yield PLANT, ask.ReportSuspended(pairing=PAIRING, deployment=DEPLOYED, fault=FAULT)
+    yield (
+        PLANT,
+        ask.ReturnCandidate(
+            pairing=PAIRING, candidate=CANDIDATE, reason="모델 저장소에서 파일을 받을 수 없습니다."
+        ),
+    )
+    yield PLANT, ask.ReportEnded(pairing=PAIRING, deployment=DEPLOYED)
+    yield PLANT, ask.ReportAudit(pairing=PAIRING)
     yield PLANT, ask.ReportConclusion(pairing=PAIRING, verdicts={CANDIDATE: Outcome.ACCEPTED})

@@ -107,13 +107,16 @@ RECORDS = (
 )
 
 #: Values and kinds that may grow within a version, by class or by class and field. Every other set is closed: a
-#: reader may rely on it. Ledger entries are closed, since a fold that leaves one out gives other numbers.
+#: reader may rely on it. Ledger entries are closed, since a fold that leaves one out gives other numbers; the kind of a
+#: failure changes none of them.
 GROWING = frozenset(
     {
         "Task",
         "Phase",
         "Role",
         "Fact.body",
+        "Fault.kind",
+        "Outcome.failure",
         "Verdict.guarantee",
         "FollowUpRecorded.outcome",
         "DecisionUnit.kind",
@@ -158,7 +161,7 @@ class RecordSchema(GenerateJsonSchema):
             fields[name].setdefault("description", text)
         for name, field in fields.items():
             if f"{model.__name__}.{name}" in GROWING:
-                (field["items"] if field.get("type") == "array" else field)[OPEN] = True
+                _listing(field)[OPEN] = True
         if "kind" in fields:
             fields["kind"].pop("default", None)
             made["required"] = list(dict.fromkeys(["kind", *made.get("required", ())]))
@@ -172,6 +175,12 @@ class RecordSchema(GenerateJsonSchema):
         if schema["cls"].__name__ in GROWING:
             made[OPEN] = True
         return made
+
+
+def _listing(field: Json) -> Json:
+    """The part of a field's schema that lists its values: of a list its items, of an optional field what it may hold."""
+    parts = (field, field.get("items", {}), *field.get("anyOf", ()))
+    return next((one for one in parts if "enum" in one), field)
 
 
 def _as_written(made: Json) -> None:

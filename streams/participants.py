@@ -1,0 +1,119 @@
+"""Who and what takes part: what control asks before it takes organisations, programmes, plants and needs."""
+
+from __future__ import annotations
+
+from schemas.base import Ident
+from schemas.events import (
+    CapacityReported,
+    NeedDeclared,
+    OrganisationRegistered,
+    PlantAdmitted,
+    PlantPaused,
+    PlantResumed,
+    ProgrammeOpened,
+)
+from schemas.parties import Need, Organisation, Plant, Programme, Role
+from schemas.requests import PausePlant, ReportCapacity
+from streams import names, topics
+from streams.conditions import asked_by_owner, existing, free, new_or_same, require, with_role
+from streams.deadlines import CLOCK
+from streams.lifecycle import Installation
+
+#: Ids that no organisation or plant may bear.
+RESERVED = frozenset({topics.OPERATOR, CLOCK})
+
+
+def registered(party: Ident, organisation: Organisation, state: Installation) -> OrganisationRegistered:
+    """The fact that an organisation is known.
+
+    Raises:
+        Refusal: it may not be; the reason says what to do. So do all of these.
+    """
+    require(
+        party == topics.OPERATOR,
+        f"only the operator of the installation registers organisations; ask it to register {organisation.id}",
+        f"기관 등록은 설치 운영자만 할 수 있습니다. 운영자에게 {organisation.id} 등록을 요청해 주세요.",
+    )
+    new_or_same(names.ORGANISATION, organisation.id, organisation, state.organisations)
+    free(organisation.id, organisation.id in state.plants or organisation.id in RESERVED, names.ORGANISATION)
+    return OrganisationRegistered(organisation=organisation)
+
+
+def opened(party: Ident, programme: Programme, state: Installation) -> ProgrammeOpened:
+    """The fact that a programme is open."""
+    operators = ", ".join(programme.operators)
+    require(
+        party in programme.operators,
+        f"{programme.id} is opened by one of its operators: {operators}",
+        f"사업 {programme.id}의 개설은 그 운영기관만 할 수 있습니다: {operators}.",
+    )
+    # The asker first: only a coordinator is told which organisations there are.
+    for operator in sorted(programme.operators, key=lambda one: one != party):
+        with_role(operator, Role.COORDINATOR, state)
+    new_or_same(names.PROGRAMME, programme.id, programme, state.programmes)
+    return ProgrammeOpened(programme=programme)
+
+
+def admitted(party: Ident, plant: Plant, state: Installation) -> PlantAdmitted:
+    """The fact that a plant is admitted."""
+    require(
+        party == plant.owner,
+        f"{plant.id} is admitted by its owner {plant.owner}",
+        f"공장 {plant.id}의 등록은 소유 기업인 {plant.owner}에서만 할 수 있습니다.",
+    )
+    with_role(plant.owner, Role.MANUFACTURER, state)
+    free(plant.id, plant.id in state.organisations or plant.id in RESERVED, names.PLANT)
+    new_or_same(names.PLANT, plant.id, plant, state.plants)
+    return PlantAdmitted(plant=plant)
+
+
+def declared(party: Ident, need: Need, state: Installation) -> NeedDeclared:
+    """The fact that a plant has a need."""
+    owner = _plant(party, need.plant, state).owner
+    require(
+        party == owner,
+        f"only {owner} declares needs of {need.plant}",
+        f"공장 {need.plant}의 수요는 소유 기업인 {owner}에서만 등록할 수 있습니다.",
+    )
+    existing(names.PROGRAMME, need.programme, state.programmes)
+    new_or_same(names.NEED, need.id, need, state.needs)
+    return NeedDeclared(need=need)
+
+
+def paused(party: Ident, command: PausePlant, state: Installation) -> PlantPaused:
+    """The fact that a plant's telemetry is paused."""
+    _plant(party, command.plant, state)
+    asked_by_owner(party, command.plant, state)
+    require(
+        command.plant not in state.paused,
+        f"{command.plant} is paused already; nothing has to be done",
+        f"공장 {command.plant}의 계측은 이미 일시 중지되어 있습니다. 다시 요청하지 않아도 됩니다.",
+    )
+    return PlantPaused(plant=command.plant, reason=command.reason)
+
+
+def resumed(party: Ident, plant: Ident, state: Installation) -> PlantResumed:
+    """The fact that a plant goes on."""
+    _plant(party, plant, state)
+    asked_by_owner(party, plant, state)
+    require(
+        plant in state.paused,
+        f"{plant} is not paused: its telemetry is taken as it comes",
+        f"공장 {plant}에는 일시 중지가 걸려 있지 않습니다. 계측은 들어오는 대로 처리되고 있습니다.",
+    )
+    return PlantResumed(plant=plant)
+
+
+def measured(party: Ident, command: ReportCapacity, state: Installation) -> CapacityReported:
+    """The fact that a plant's machine can carry so much."""
+    _plant(party, command.plant, state)
+    require(
+        party == command.plant,
+        f"only the workers of {command.plant} report what its machine can carry",
+        f"공장 {command.plant}의 장비 용량은 그 공장의 작업 프로세스만 보고할 수 있습니다.",
+    )
+    return CapacityReported(plant=command.plant, capacity=command.capacity)
+
+
+def _plant(party: Ident, ident: Ident, state: Installation) -> Plant:
+    return existing(names.PLANT, ident, state.plants, lambda one: party in (one.owner, one.id))
