@@ -1,9 +1,9 @@
 """The program inside the sandbox: it loads one candidate and answers frames.
 
-It runs by its path, in an interpreter that knows none of the platform's packages, so its imports are the
-standard library, and pandas, pyarrow and MLflow once it has limited itself. The platform imports the wire's
-constants from here and trusts nothing that comes back: the code it loads may write to the wire as well. What
-it has used is not asked of it; the platform reads that from the kernel.
+It runs by its path, in a process that `confine.py` has confined and in an interpreter that knows none of the
+platform's packages, so its imports are the standard library, and pandas, pyarrow and MLflow once it has limited
+its memory. The platform imports the wire's constants from here and trusts nothing that comes back: the code it
+loads may write to the wire as well. What it has used is not asked of it; the platform reads that from the kernel.
 
 Wire, a stream socket on descriptor 0; all numbers little-endian:
 
@@ -56,7 +56,8 @@ DIRECT, CHECKED = "direct", "checked"
 #: numpy types for MLflow's names of types.
 _DTYPES = {"double": "float64", "float": "float32", "long": "int64", "integer": "int32", "boolean": "bool"}
 
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _SIGKILL = 1, 38, 9
+#: What the libraries may take while they are imported: they may be of the candidate's own choosing.
+_LIBRARIES_BYTES = 2 << 30
 
 
 class Nonsense(Exception):
@@ -90,14 +91,15 @@ def main() -> NoReturn:
     wire = _take_wire()
     (length,) = LENGTH.unpack(wire.receive(LENGTH.size))
     config = json.loads(bytes(wire.receive(length)))
-    _restrict(config)
+    memory = config["memory_mb"] << 20
+    _limit_memory(memory + _LIBRARIES_BYTES)
     wire.send(_header(STARTED), b"")
     sys.path += config["packages"]
     import mlflow.pyfunc  # noqa: F401
     import pandas  # noqa: F401  (the candidate's memory is counted from here on)
     import pyarrow.ipc  # noqa: F401
 
-    _limit_memory(config["memory_mb"])
+    _limit_memory(memory + (_status_kb("VmData") << 10))
     wire.send(_header(WARM), b"")
     if wire.receive(len(LOAD)) != LOAD:
         os._exit(1)
@@ -123,29 +125,14 @@ def _take_wire() -> Wire:
     return Wire(connection)
 
 
-def _restrict(config: dict[str, Any]) -> None:
-    """Limits that need no privilege, before anything of the candidate's is touched."""
-    import ctypes
+def _limit_memory(limit: int) -> None:
+    """Allow so many bytes of private writable memory, and never more than before.
 
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
-    size = config["memory_mb"] << 20
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    if config["parent"] is not None:
-        prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
-        if os.getppid() != config["parent"]:
-            os._exit(1)
-
-
-def _limit_memory(memory_mb: int) -> None:
-    """Allow so much beyond what the libraries took.
-
-    RLIMIT_DATA counts private writable memory; RLIMIT_AS would also count what is only reserved or mapped.
+    RLIMIT_AS would also count what is only reserved or mapped.
     """
-    limit = (_status_kb("VmData") << 10) + (memory_mb << 20)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    _, before = resource.getrlimit(resource.RLIMIT_DATA)
+    most = limit if before == resource.RLIM_INFINITY else min(limit, before)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def _answer(wire: Wire, candidate: Candidate, model_path: str) -> None:

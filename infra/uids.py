@@ -1,0 +1,62 @@
+"""Users that exist only while a candidate runs: numbers that no account of a machine has."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import stat
+from pathlib import Path
+
+#: 2³⁰ numbers from here on: 256 for each process there can be. Accounts and containers are given smaller ones.
+_FIRST = 0x40000000
+_EACH = 256
+
+_turn = itertools.count()
+
+
+def is_root() -> bool:
+    """Whether this process is root of the machine, and not only of a container's own users."""
+    return os.geteuid() == 0 and _all_users_exist()
+
+
+def free_uid() -> int:
+    """A user and group that no process has.
+
+    Processes on a machine have different numbers, so no two of them choose from the same 256.
+    """
+    taken = _taken()
+    first = _FIRST + os.getpid() * _EACH
+    return next(
+        uid for uid in (first + turn % _EACH for turn in itertools.islice(_turn, _EACH)) if uid not in taken
+    )
+
+
+def _all_users_exist() -> bool:
+    words = Path("/proc/self/uid_map").read_text().split()
+    return words == ["0", "0", "4294967295"]
+
+
+def _taken() -> set[int]:
+    """The real users of all processes."""
+    found = set()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                status = Path("/proc", name, "status").read_bytes()
+            except OSError:  # it has ended meanwhile
+                continue
+            found.add(int(status.partition(b"\nUid:")[2].split(None, 1)[0]))
+    return found
+
+
+def open_to_all(path: Path, *, deep: bool = False) -> bool:
+    """Whether any user can read a file or directory; with `deep`, everything below as well."""
+    if not all(one.stat().st_mode & 0o001 for one in path.resolve().parents):
+        return False
+    below = path.rglob("*") if deep else ()
+    return all(_readable(one) for one in (path, *below))
+
+
+def _readable(path: Path) -> bool:
+    mode = path.lstat().st_mode
+    return bool(mode & 0o004) and (not stat.S_ISDIR(mode) or bool(mode & 0o001))
