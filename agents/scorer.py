@@ -412,7 +412,8 @@ class Scorer:
         runs = [book.runs.get(one.id) for one in present]
         wanted = pairing.agreement.phases.rehearsal_rows
         if not pairing.rehearsed():
-            if wanted and all(run is not None and run.tally.rows_in >= wanted for run in runs):
+            full = all(run is not None and run.tally.rows_in >= wanted for run in runs)
+            if wanted and full and any(one.candidate for one in present):
                 await self._tell(EndRehearsal(pairing=pairing.id), f"{told}-full")
         elif book.ready_to_close({one.id for one in present}):
             zero = metrics_for(pairing.agreement).zero()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from infra import kafka_admin
+from infra.environments import Environments
 from infra.errors import BrokerUnavailable
 from infra.folder_lock import held_folder
 from infra.kafka_broker import EmbeddedKafka
@@ -49,6 +50,7 @@ class Installation:
         self._mlflow: MlflowServer | None = None
         self._held = ExitStack()
         self._workers = Workers(home=self._home)
+        self._environments = Environments(settings.cache / "environments")
         self._tasks: list[asyncio.Task[None]] = []
         self._state = State()
         self.addresses: Addresses | None = None
@@ -142,6 +144,7 @@ class Installation:
                         home=self._home,
                         workers=self._workers,
                         registry=registry,
+                        environments=self._environments,
                         unsandboxed=self._unsandboxed,
                     )
                     group.create_task(supervisor.run())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.environment import Environment, own_environment
+from infra.environment import Environment, EnvironmentUnavailable, EnvironmentUnusable
+from infra.environments import Environments
 from infra.errors import InfraError, MlflowUnavailable
 from infra.model_registry import ModelRegistry
 from infra.sandbox_command import Level
@@ -64,17 +66,23 @@ Prepared = Ready | Unusable | Waiting | Forbidden
 class Preparation:
     """Prepares the candidates of one plant."""
 
-    def __init__(self, registry: ModelRegistry, *, level: Level, unsandboxed: bool) -> None:
+    def __init__(
+        self, registry: ModelRegistry, environments: Environments, *, level: Level, unsandboxed: bool
+    ) -> None:
         self._registry = registry
+        self._environments = environments
         self._level = level
         self._unsandboxed = unsandboxed
 
     async def of(self, candidate: Candidate, pairing: Pairing) -> Prepared:
-        """Fetch what a candidate needs, or say why that cannot be had."""
+        """Fetch and build what a candidate needs, or say why that cannot be had."""
         try:
             model = await self._registry.fetch(candidate)
-        except MlflowUnavailable as error:
+            environment = await asyncio.to_thread(
+                self._environments.of, model, progress=lambda text: log.info("%s: %s", candidate.id, text)
+            )
+        except (MlflowUnavailable, EnvironmentUnavailable) as error:
             return Waiting(reason=str(error))
-        except InfraError as error:
+        except (InfraError, EnvironmentUnusable) as error:
             return Unusable(reason=str(error))
-        return Ready(model=model, environment=own_environment(), held=self._level)
+        return Ready(model=model, environment=environment, held=self._level)

@@ -14,6 +14,7 @@ from pathlib import Path
 from agents.reports import Reports
 from infra import kafka_admin, processes
 from infra.capacity import capacity
+from infra.environments import Environments
 from infra.groups import runner_group
 from infra.log import PairingBoard
 from infra.model_registry import ModelRegistry
@@ -144,6 +145,7 @@ class PlantSupervisor:
         home: Path,
         workers: Workers,
         registry: ModelRegistry,
+        environments: Environments,
         unsandboxed: bool = False,
     ) -> None:
         self._plant = plant
@@ -151,6 +153,7 @@ class PlantSupervisor:
         self._home = home
         self._workers = workers
         self._registry = registry
+        self._environments = environments
         self._unsandboxed = unsandboxed
         self._changed = asyncio.Event()
         self._board = PairingBoard(bootstrap, plant.id)
@@ -160,31 +163,34 @@ class PlantSupervisor:
         self._waiting: dict[str, float] = {}
         #: Deployments whose candidate is suspended: resumed, they begin anew.
         self._suspended: set[str] = set()
+        #: Runners that are being prepared: fetching and building one candidate holds up no other.
+        self._beginning: set[str] = set()
 
     async def run(self) -> None:
         """Supervise for ever."""
         level = await asyncio.to_thread(probe_level)
-        self._preparation = Preparation(self._registry, level=level, unsandboxed=self._unsandboxed)
+        self._preparation = Preparation(
+            self._registry, self._environments, level=level, unsandboxed=self._unsandboxed
+        )
         self._level = level
         self._board.on_change(lambda pairing: self._changed.set())
-        following = asyncio.create_task(self._board.follow())
-        await self._board.loaded()
-        spec = WorkerSpec(kind="scorer", bootstrap=self._bootstrap, home=self._home, plant=self._plant)
-        await self._workers.start(f"scorer.{self._plant.id}", spec)
-        carried = ReportCapacity(
-            plant=self._plant.id, capacity=capacity(level, unsandboxed=self._unsandboxed)
-        )
-        await self._reports.tell_anew(carried, "capacity")
-        self._changed.set()
-        try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._board.follow())
+            await self._board.loaded()
+            await self._start_scorer()
+            self._changed.set()
             while True:
                 await self._changed.wait()
                 self._changed.clear()
-                await self._arrange()
-        finally:
-            following.cancel()
+                await self._arrange(group)
 
-    async def _arrange(self) -> None:
+    async def _start_scorer(self) -> None:
+        spec = WorkerSpec(kind="scorer", bootstrap=self._bootstrap, home=self._home, plant=self._plant)
+        await self._workers.start(f"scorer.{self._plant.id}", spec)
+        carried = capacity(self._level, unsandboxed=self._unsandboxed)
+        await self._reports.tell_anew(ReportCapacity(plant=self._plant.id, capacity=carried), "capacity")
+
+    async def _arrange(self, group: asyncio.TaskGroup) -> None:
         to_run = wanted(self._board.pairings)
         ours = {f"runner.{ident}": pair for ident, pair in to_run.items()}
         every = {
@@ -193,8 +199,9 @@ class PlantSupervisor:
         resumed = {f"runner.{ident}" for ident in self._resumed()}
         await self._workers.stop(*(every - set(ours)), *resumed)
         for name, (pairing, deployment) in ours.items():
-            if name not in self._workers.running:
-                await self._begin(name, pairing, deployment)
+            if name not in self._workers.running and name not in self._beginning:
+                self._beginning.add(name)
+                group.create_task(self._begin(name, pairing, deployment))
         await self._remove_models()
 
     def _resumed(self) -> set[str]:
@@ -209,6 +216,14 @@ class PlantSupervisor:
         return resumed
 
     async def _begin(self, name: str, pairing: Pairing, deployment: Deployment) -> None:
+        try:
+            await self._prepare_and_start(name, pairing, deployment)
+        finally:
+            self._beginning.discard(name)
+        # What changed meanwhile has not been looked at for this one.
+        self._changed.set()
+
+    async def _prepare_and_start(self, name: str, pairing: Pairing, deployment: Deployment) -> None:
         prepared: Prepared | None = None
         if deployment.candidate is not None:
             prepared = await self._preparation.of(deployment.candidate, pairing)
@@ -216,6 +231,8 @@ class PlantSupervisor:
                 await self._put_off(deployment.candidate, pairing, deployment, prepared)
                 return
         self._waiting.pop(deployment.id, None)
+        if deployment.id not in wanted(self._board.pairings):
+            return
         await asyncio.to_thread(self._place, deployment)
         spec = WorkerSpec(
             kind="runner",
@@ -232,14 +249,13 @@ class PlantSupervisor:
     async def _put_off(
         self, candidate: Candidate, pairing: Pairing, deployment: Deployment, why: Waiting | Forbidden
     ) -> None:
-        """Try again later; what this platform cannot run for long goes back to its start-up."""
+        """Wait until it is tried again; what this platform cannot run, or not for long, goes back to its start-up."""
         since = self._waiting.setdefault(deployment.id, time.monotonic())
         log.warning("%s waits: %s", deployment.id, why.reason)
         if isinstance(why, Forbidden) or time.monotonic() - since > PATIENCE_S:
             report = ReturnCandidate(pairing=pairing.id, candidate=candidate.id, reason=why.reason[:2000])
             await self._reports.tell(report, f"return-{pairing.id}-{candidate.id}")
-        else:
-            asyncio.get_running_loop().call_later(AGAIN_S, self._changed.set)
+        await asyncio.sleep(AGAIN_S)
 
     async def _remove_models(self) -> None:
         """What a start-up submitted stays no longer on this machine than its pairings need it."""
