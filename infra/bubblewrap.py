@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+#: Started in its place, this fails as a program does that is not installed.
+_MISSING = "/not-installed/bwrap"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bind:
@@ -50,7 +53,7 @@ def bubblewrap(
         scratch_bytes: the size of `/tmp`, and of `/dev/shm`.
         root: whether root of the machine starts it. It then holds on to what a program needs to become another user.
     """
-    program = shutil.which("bwrap") or "bwrap"
+    program = shutil.which("bwrap") or _MISSING
     options = [program, *_namespaces(program, root=root)]
     options += ["--die-with-parent", "--new-session", "--hostname", "candidate", "--cap-drop", "ALL"]
     if root:

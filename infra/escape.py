@@ -131,6 +131,10 @@ def _create(target: dict[str, Any]) -> None:
         pass
 
 
+def _truncate(target: dict[str, Any]) -> None:
+    os.truncate(target["canary"], 0)
+
+
 def _remove(target: dict[str, Any]) -> None:
     os.remove(target["canary"])
 
@@ -165,7 +169,7 @@ def _import_platform(target: dict[str, Any]) -> None:
 
 def _fill_disk(target: dict[str, Any]) -> None:
     """Half as much again as the scratch may hold."""
-    names = [f"{os.environ['TMPDIR']}/fill-{number}" for number in range(3)]
+    names = [f"{os.getcwd()}/fill-{number}" for number in range(3)]
     try:
         for name in names:
             with open(name, "wb") as file:
@@ -263,7 +267,7 @@ def _new_mounts(target: dict[str, Any]) -> None:
 
 
 def _mount(target: dict[str, Any]) -> None:
-    place = os.environ["TMPDIR"].encode()
+    place = os.getcwd().encode()
     _libc_call("mount", b"none", place, b"tmpfs", 0, None)
     _libc_call("umount", place)
 
@@ -320,7 +324,7 @@ def _work(target: dict[str, Any]) -> None:
         for path in files[:1]:
             with open(path, "rb") as file:
                 file.read(1)
-    with open(f"{os.environ['TMPDIR']}/work", "w") as written:
+    with open(f"{os.getcwd()}/work", "w") as written:
         written.write("x")
     os.remove(written.name)
     for one in socket.socketpair():
@@ -346,7 +350,7 @@ ATTEMPTS: dict[str, Attempts] = {
     "unix": (_unix_path, _unix_abstract, _unix_pair),
     "read": (_read, _read_by_root),
     "see": (_see,),
-    "write": (_write, _create, _remove, _change_mode, _write_own),
+    "write": (_write, _create, _truncate, _remove, _change_mode, _write_own),
     "platform": (_import_platform,),
     "environment": (_environment,),
     "processes": (_list_processes, _read_process),

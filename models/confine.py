@@ -250,7 +250,7 @@ prlimit64 302 261  sched_setaffinity 203 122  fcntl 72 25  ioctl 16 29
 """
 
 #: By the machine's name: what the kernel calls the architecture, and the column of the tables above.
-_ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
+MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 
 _ALLOW, _ERRNO, _KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
 
@@ -319,9 +319,9 @@ def filter_for(machine: str, pid: int) -> list[Instruction]:
     Raises:
         OSError: no program is known for this kind of machine.
     """
-    if machine not in _ARCHITECTURES:
+    if machine not in MACHINES:
         raise OSError(errno.ENOSYS, f"no filter of system calls is known for {machine}")
-    architecture, column = _ARCHITECTURES[machine]
+    architecture, column = MACHINES[machine]
     program: list[Instruction] = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_EQUAL, 1, 0, architecture),

@@ -12,6 +12,7 @@ from infra.cli import (
     apply,
     candidate,
     demo,
+    doctor,
     feed,
     init,
     label,
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 
 app.command()(up.up)
+app.command()(doctor.doctor)
 app.command()(demo.demo)
 app.command()(demo.skab)
 app.command()(init.init)
