@@ -13,6 +13,7 @@ from infra.model_files import UnusableModel, contract_of, digest_of
 from infra.model_registry import Registered, download, register, resolve
 from infra.words import Phrase
 from models.contract import Contract, check_signature
+from schemas.agreement import Agreement
 from schemas.events import RequestRefused
 from schemas.pairing import Candidate, Pairing
 from schemas.requests import SubmitCandidate
@@ -72,7 +73,7 @@ def _from_folder(client: Client, pairing: Pairing, folder: Path, name: str | Non
         raise UnusableModel(
             f"{folder} is no folder; give the folder of an MLflow model, runs:/RUN/PATH or models:/NAME/VERSION"
         )
-    contract = checked(folder, pairing)
+    contract = checked(folder, pairing.agreement)
     digest = digest_of(folder)
     there = next((one for one in pairing.candidates if one.digest == digest), None)
     if there is not None:
@@ -110,10 +111,10 @@ def _from_registry(client: Client, pairing: Pairing, address: str) -> Candidate:
     )
     with tempfile.TemporaryDirectory() as draft:
         folder = download(client.addresses.mlflow, pinned, Path(draft))
-        return _candidate(pairing, registered, checked(folder, pairing), digest_of(folder))
+        return _candidate(pairing, registered, checked(folder, pairing.agreement), digest_of(folder))
 
 
-def checked(folder: Path, pairing: Pairing) -> Contract:
+def checked(folder: Path, agreement: Agreement) -> Contract:
     """What the model declares, if that fits the agreement.
 
     Raises:
@@ -122,9 +123,9 @@ def checked(folder: Path, pairing: Pairing) -> Contract:
     contract = contract_of(folder)
     problems = check_signature(
         contract,
-        pairing.agreement.inputs,
-        pairing.agreement.task,
-        max_context_rows=pairing.agreement.limits.context_rows,
+        agreement.inputs,
+        agreement.task,
+        max_context_rows=agreement.limits.context_rows,
     )
     if problems:
         raise UnusableModel("\n".join(problems))

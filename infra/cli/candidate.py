@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from infra.cli.asking import refuse
+from infra.cli.exports import FileOptions, with_file_options
 from infra.cli.screen import Screen
+from infra.words import Lang, language
 from schemas.events import RequestRefused
 
 app = typer.Typer(help="Candidates: the models of start-ups.", no_args_is_help=True)
@@ -60,6 +64,32 @@ def submit(
         "green",
     )
     screen.say("Watch it with: fieldproof watch")
+
+
+@app.command("try")
+@with_file_options
+def try_out(
+    model: Annotated[Path, typer.Argument(help="The folder of an MLflow model.")],
+    agreement: Annotated[Path, typer.Option(help="The agreement's YAML file, or the folder of a proof.")],
+    rows: Annotated[list[Path], typer.Option(help="A CSV or text file of rows, also .gz, read as replay reads it. Repeat.")],
+    options: FileOptions,
+    limit: Annotated[int | None, typer.Option(help="Only so many rows of each machine in each file.", min=1)] = None,
+    plant_file: Annotated[Path | None, typer.Option(help="The plant's plant.yaml; else its assets and tags are those of the agreement.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines on stdout.")] = False,
+    lang: Annotated[Lang | None, typer.Option(help="Language of messages; the terminal's if not given.")] = None,
+) -> None:  # fmt: skip
+    """Try a model on this machine, in the same sandbox and with the same scoring as on the platform, and without one.
+
+    Files are read with the options of replay. Counts, metrics and the verdict are those that the platform would give.
+
+    Exit code 2: the model or a file is wrong; 3: its environment or the sandbox is not to be had here.
+
+    Example: fieldproof candidate try ./my-model --agreement agreement.yaml --rows press-line-3.csv --labels events.csv
+    """
+    from infra.cli.tried import Desk
+
+    desk = Desk(screen=Screen(as_json=as_json), lang=language(lang, os.environ))
+    desk.try_model(model, agreement, rows, options, plant_file=plant_file, limit=limit)
 
 
 @app.command()

@@ -30,7 +30,7 @@ from schemas.events import Fact, OrganisationRegistered, RequestRefused
 from schemas.pairing import Phase
 from schemas.parties import Organisation, Role
 from schemas.requests import RegisterOrganisation, Request
-from tests.unit.twins import a_deployment, a_pairing, a_plant
+from tests.unit.twins import a_deployment, a_pairing, a_plant, an_agreement
 
 AT = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -311,11 +311,11 @@ def test_what_is_wrong_with_a_model_folder_is_said(tmp_path: Path, content: byte
 
 
 def test_a_model_is_checked_against_the_agreement_before_it_is_sent(tmp_path: Path) -> None:
-    fits = checked(a_model(tmp_path / "a", metadata={"context_rows": 5}), a_pairing())
+    fits = checked(a_model(tmp_path / "a", metadata={"context_rows": 5}), an_agreement())
     assert (fits.context_rows, [column.name for column in fits.columns]) == (5, ["Pressure"])
     other = [{**COLUMN, "name": "Presure"}, {**COLUMN, "name": "Flow"}]
     with pytest.raises(UnusableModel) as error:
-        checked(a_model(tmp_path / "b", inputs=other, metadata={"context_rows": 2000}), a_pairing())
+        checked(a_model(tmp_path / "b", inputs=other, metadata={"context_rows": 2000}), an_agreement())
     lines = str(error.value).splitlines()
     assert "did you mean 'Pressure'?" in lines[0]
     assert len(lines) == 3
