@@ -72,6 +72,8 @@ _TASKS = {
     Task.ANOMALY: Phrase("find anomalies", "이상 탐지"),
     Task.CLASSIFICATION: Phrase("tell classes apart", "분류"),
     Task.REGRESSION: Phrase("predict a number", "수치 예측(회귀)"),
+    Task.FORECASTING: Phrase("forecast a number", "앞으로의 값 예측"),
+    Task.RUL: Phrase("predict the remaining useful life", "잔여 수명 예측"),
 }
 
 

@@ -108,14 +108,17 @@ print("saved. Next: fieldproof candidate submit $PAIRING my-model")
 )
 
 _FOREST = "RandomForestClassifier(n_estimators=50, min_samples_leaf=5, random_state=0)"
+_NUMBERS = (
+    "RandomForestRegressor",
+    "RandomForestRegressor(n_estimators=50, min_samples_leaf=20, max_features=0.5, random_state=0)",
+    _LABELLED,
+)
 _MODELS = {
     Task.ANOMALY: ("IsolationForest, RandomForestClassifier", _FOREST, _UNSUPERVISED),
     Task.CLASSIFICATION: ("RandomForestClassifier", _FOREST, _LABELLED),
-    Task.REGRESSION: (
-        "RandomForestRegressor",
-        "RandomForestRegressor(n_estimators=50, min_samples_leaf=20, max_features=0.5, random_state=0)",
-        _LABELLED,
-    ),
+    Task.REGRESSION: _NUMBERS,
+    Task.FORECASTING: _NUMBERS,
+    Task.RUL: _NUMBERS,
 }
 
 
@@ -129,7 +132,7 @@ def steps(pairing: Pairing) -> list[Step]:
         "INPUTS": _literal(agreement.inputs),
         "LABEL": columns_of(agreement)[1],
         # Classes may look like numbers; they are names all the same.
-        "LABEL_TYPE": "float" if agreement.task is Task.REGRESSION else "object",
+        "LABEL_TYPE": "float" if agreement.task.numeric else "object",
         "CLASSES": _literal(agreement.classes),
         "EXTRACT": EXTRACT,
         "PAIRING": pairing.id,

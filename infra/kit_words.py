@@ -16,6 +16,7 @@ _SCHEMA = Phrase(
     "`schema.json` has the same for programs, with the limits and what is accepted.",
     "`schema.json`에 같은 내용과 한도, 합격 기준이 있습니다.",
 )
+_NUMBER = Phrase("For every row a number{unit}", "행마다 숫자{unit}로 답합니다")
 _ANSWERS = {
     Task.ANOMALY: Phrase(
         "For every row the name of a class ({classes}), or 0 for the first and 1 for the second",
@@ -24,7 +25,9 @@ _ANSWERS = {
     Task.CLASSIFICATION: Phrase(
         "For every row the name of a class: {classes}", "행마다 클래스 이름({classes})으로 답합니다"
     ),
-    Task.REGRESSION: Phrase("For every row a number{unit}", "행마다 숫자{unit}로 답합니다"),
+    Task.REGRESSION: _NUMBER,
+    Task.FORECASTING: _NUMBER,
+    Task.RUL: _NUMBER,
 }
 _ABSTAINS = Phrase("; not-a-number abstains.", ". NaN은 기권입니다.")
 _STEPS = Phrase(

@@ -42,6 +42,9 @@ class _Example:
     asset: str
     title: str
     description: str
+    #: What is predicted where answers are numbers, and its unit.
+    target: str = ""
+    unit: str = ""
 
 
 _EXAMPLES = {
@@ -60,11 +63,31 @@ _EXAMPLES = {
         description="Running, worn or failed is decided by walking past once a shift.",
     ),
     Task.REGRESSION: _Example(
+        pairing="coating-2026-01",
+        need="coating-thickness",
+        asset="coater-1",
+        title="Tell the coating's thickness without measuring it (코팅 두께 가상 계측)",
+        description="One part in fifty is measured, an hour after it was coated.",
+        target="coating thickness",
+        unit="um",
+    ),
+    Task.FORECASTING: _Example(
+        pairing="furnace-2026-01",
+        need="furnace-load",
+        asset="furnace-1",
+        title="Forecast the furnace's load an hour ahead (용해로 부하 1시간 전 예측)",
+        description="Peaks of the load are seen when they are there, and paid for the whole year.",
+        target="load in an hour",
+        unit="kW",
+    ),
+    Task.RUL: _Example(
         pairing="spindle-2026-01",
         need="spindle-life",
         asset="spindle-1",
         title="Foresee the remaining life of the spindle (스핀들 잔여 수명 예측)",
         description="Spindles are changed by the calendar, too early or too late.",
+        target="remaining life",
+        unit="h",
     ),
 }
 
@@ -101,13 +124,17 @@ def poc_files(
     agreement = {
         "assets": f" [{machines[0]}]" if len(machines) == 1 else "".join(f"\n  - {one}" for one in machines),
         "inputs": "\n".join(f"  - {_text(tag.name)}" for tag in tags),
+        "task": str(task),
+        "target": example.target,
+        "unit": example.unit,
     }
+    kind = "numbers" if task.numeric else task
     return {
         "organisations.yaml": _filled("organisations.yaml", fill),
         "programme.yaml": _filled("programme.yaml", fill),
         "plant.yaml": _filled("plant.yaml", fill),
         "need.yaml": _filled("need.yaml", fill),
-        "agreement.yaml": _filled(f"agreement-{task}.yaml", agreement),
+        "agreement.yaml": _filled(f"agreement-{kind}.yaml", agreement),
         "pairing.yaml": _filled("pairing.yaml", fill),
     }
 

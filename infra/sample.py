@@ -137,7 +137,7 @@ def _write_extract(path: Path, agreement: Agreement, history: History) -> None:
 
 def _labels(agreement: Agreement, truth: np.ndarray) -> pa.Array[Any]:
     """Names of classes, or numbers in regression; nothing where the label is unknown."""
-    if agreement.task is Task.REGRESSION:
+    if agreement.task.numeric:
         numbers: pa.Array[Any] = pa.array(truth, from_pandas=True)
         return numbers
     names = [None if math.isnan(code) else agreement.classes[int(code)] for code in truth]
@@ -161,7 +161,7 @@ def statistics(pairing: Pairing, plant: Plant, history: History) -> dict[str, An
     }
     if history.rows < LEAST_ROWS:
         return {**told, "inputs": [], "withheld": _both(_TOO_FEW)}
-    labels = _summary(history.truth) if agreement.task is Task.REGRESSION else _shares(agreement, history)
+    labels = _summary(history.truth) if agreement.task.numeric else _shares(agreement, history)
     return {**told, "rows": history.rows, "labels": labels}
 
 

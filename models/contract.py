@@ -238,7 +238,7 @@ def _output_problems(contract: Contract, task: Task) -> list[str]:
     if len(outputs) > 1 and "prediction" not in outputs:
         problems.append("of several output columns one has to be called 'prediction'")
     answer = outputs.get("prediction", next(iter(outputs.values()), None))
-    if answer is not None and task is Task.REGRESSION and answer.split()[-1] in ("string", "str", "object"):
+    if answer is not None and task.numeric and answer.split()[-1] in ("string", "str", "object"):
         problems.append("the model answers text where the agreement asks for a number")
     if (
         answer is not None

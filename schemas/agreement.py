@@ -25,24 +25,66 @@ class Task(StrEnum):
     ANOMALY = "anomaly"
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
+    #: The number is a later value of what is measured, such as the next hour's load.
+    FORECASTING = "forecasting"
+    #: The number is how long a machine will still run.
+    RUL = "rul"
+
+    @property
+    def numeric(self) -> bool:
+        """Whether answers are numbers instead of classes."""
+        return self in (Task.REGRESSION, Task.FORECASTING, Task.RUL)
 
 
 #: The two classes of an anomaly task, in the order of their codes 0 and 1.
 ANOMALY_CLASSES = ("normal", "anomaly")
 
+_TWO_CLASSES = {
+    "f1": True,
+    "precision": True,
+    "recall": True,
+    "accuracy": True,
+    "far": False,
+    "mar": False,
+    "balanced_accuracy": True,
+    "mcc": True,
+    # Of candidates that give a score beside every answer.
+    "average_precision": True,
+    "brier": False,
+    "log_loss": False,
+}
+_CLASSES = {
+    "accuracy": True,
+    "macro_precision": True,
+    "macro_recall": True,
+    "macro_f1": True,
+    "balanced_accuracy": True,
+    "mcc": True,
+}
+_EVENTS = {
+    "event_recall": True,
+    "detection_delay_s": False,
+    "false_alarms_per_day": False,
+    "nab": True,
+    "nab_low_fp": True,
+    "nab_low_fn": True,
+}
+_NUMBERS = {"mae": False, "rmse": False, "r2": True, "mape": False}
+
 #: Metrics that an acceptance rule may name, by task, and whether more of it is better.
 METRICS: dict[Task, dict[str, bool]] = {
-    Task.ANOMALY: {
-        "f1": True,
-        "precision": True,
-        "recall": True,
-        "accuracy": True,
-        "far": False,
-        "mar": False,
-    },
-    Task.CLASSIFICATION: {"accuracy": True, "macro_precision": True, "macro_recall": True, "macro_f1": True},
-    Task.REGRESSION: {"mae": False, "rmse": False, "r2": True},
+    Task.ANOMALY: {**_TWO_CLASSES, **_EVENTS},
+    Task.CLASSIFICATION: _CLASSES,
+    Task.REGRESSION: _NUMBERS,
+    Task.FORECASTING: _NUMBERS,
+    Task.RUL: {**_NUMBERS, "phm08": False},
 }
+
+
+def metrics_known(task: Task, classes: int) -> dict[str, bool]:
+    """The metrics of a task with so many classes, and whether more of each is better."""
+    two = task is Task.CLASSIFICATION and classes == 2
+    return {**METRICS[task], **_TWO_CLASSES} if two else METRICS[task]
 
 
 class LabelRule(Record):
@@ -177,7 +219,7 @@ class Agreement(Record):
         self._check_metrics()
         if self.decision is not None:
             self.decision.check(
-                regression=self.task is Task.REGRESSION,
+                regression=self.task.numeric,
                 baselines=len(self.baselines),
                 cost=self.cost is not None,
             )
@@ -194,18 +236,13 @@ class Agreement(Record):
             )
         if self.task is Task.CLASSIFICATION and not 2 <= len(set(self.classes)) == len(self.classes):
             raise ValueError("a classification task lists two or more different classes")
-        if self.task is Task.REGRESSION and self.classes:
-            raise ValueError("a regression task has no classes")
+        if self.task.numeric and self.classes:
+            raise ValueError(f"a {self.task} task has no classes")
         if self.labels.absent_means == "normal" and self.task is not Task.ANOMALY:
             raise ValueError("absent_means: normal is for anomaly tasks only")
 
-    def _known_metrics(self) -> dict[str, bool]:
-        if self.task is Task.CLASSIFICATION and len(self.classes) == 2:
-            return {**METRICS[self.task], **METRICS[Task.ANOMALY]}
-        return METRICS[self.task]
-
     def _check_acceptance(self) -> None:
-        known = self._known_metrics()
+        known = metrics_known(self.task, len(self.classes))
         name = self.acceptance.metric
         if name not in known:
             raise ValueError(f"metric {name!r} is not of a {self.task} task; use one of {', '.join(known)}")
@@ -214,7 +251,7 @@ class Agreement(Record):
             raise ValueError(f"for {name} the threshold is given as {wanted}")
 
     def _check_metrics(self) -> None:
-        known = self._known_metrics()
+        known = metrics_known(self.task, len(self.classes))
         for index, name in enumerate(self.metrics):
             if name not in known:
                 every = ", ".join(known)
@@ -249,12 +286,12 @@ class Agreement(Record):
             )
 
     def code(self, value: LabelValue) -> float:
-        """The number that stands for a label value: the class's position, or the value itself in regression.
+        """The number that stands for a label value: the class's position, or the value itself where it is a number.
 
         Raises:
             ValueError: the value is none of the classes, or no finite number.
         """
-        if self.task is Task.REGRESSION:
+        if self.task.numeric:
             try:
                 number = math.nan if isinstance(value, (bool, str)) else float(value)
             except OverflowError:

@@ -31,6 +31,6 @@ def _known(value: LabelValue, agreement: Agreement) -> bool:
 
 
 def _asked(agreement: Agreement) -> str:
-    if agreement.task is Task.REGRESSION:
+    if agreement.task.numeric:
         return "its agreement asks for a number"
     return f"its agreement knows {', '.join(agreement.classes)}"

@@ -54,6 +54,8 @@ SHOWN = {
     Task.ANOMALY: ("f1", "far", "mar"),
     Task.CLASSIFICATION: ("accuracy", "macro_f1"),
     Task.REGRESSION: ("rmse", "mae", "r2"),
+    Task.FORECASTING: ("rmse", "mae", "r2"),
+    Task.RUL: ("rmse", "phm08", "r2"),
 }
 
 

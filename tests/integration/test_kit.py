@@ -35,7 +35,7 @@ ROWS = 3000
 def an_agreement(task: Task) -> Agreement:
     accepted = (
         {"metric": "rmse", "at_most": 1}
-        if task is Task.REGRESSION
+        if task.numeric
         else {"metric": "accuracy", "at_least": 0.5}
     )
     return Agreement(
@@ -58,7 +58,7 @@ def a_history(task: Task, *, labelled: bool) -> History:
     truth = np.zeros(ROWS)
     for episode in bench.episodes:
         truth[(bench.ts >= episode.start_ts) & (bench.ts < episode.end_ts)] = 1
-    if task is Task.REGRESSION:
+    if task.numeric:
         truth = bench.values[:, 3] * 2
     truth[-500:] = np.nan
     return History(

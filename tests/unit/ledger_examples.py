@@ -21,9 +21,7 @@ DAY_MS = 24 * 60 * 60 * 1000
 def agreement(
     *, task: Task = Task.ANOMALY, absent: str = "unlabelled", deadline_days: float = 1
 ) -> Agreement:
-    metric, bound = (
-        ("rmse", {"at_most": 10.0}) if task is Task.REGRESSION else ("accuracy", {"at_least": 0.5})
-    )
+    metric, bound = ("rmse", {"at_most": 10.0}) if task.numeric else ("accuracy", {"at_least": 0.5})
     return Agreement(
         task=task,
         assets=("pump-1", "pump-2"),

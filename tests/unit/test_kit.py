@@ -42,11 +42,7 @@ START = datetime(1970, 1, 1, tzinfo=UTC)
 def agreed(
     *, task: Task = Task.ANOMALY, gives: str = "extract", absent: str = "unlabelled", inputs: tuple[str, ...] = ("Pressure",)
 ) -> Agreement:  # fmt: skip
-    accepted = (
-        {"metric": "rmse", "at_most": 1}
-        if task is Task.REGRESSION
-        else {"metric": "accuracy", "at_least": 0.5}
-    )
+    accepted = {"metric": "rmse", "at_most": 1} if task.numeric else {"metric": "accuracy", "at_least": 0.5}
     return Agreement(
         task=task,
         assets=("pump-2", "pump-1"),

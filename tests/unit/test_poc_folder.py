@@ -458,7 +458,7 @@ def cli() -> typer.Typer:
 
 def test_the_commands_write_check_and_report_in_json_and_in_korean(cli: typer.Typer, tmp_path: Path) -> None:
     run, path = CliRunner(), str(tmp_path / "poc")
-    made = run.invoke(cli, ["init", path, "--task", "regression", "--json", "--lang", "ko"])
+    made = run.invoke(cli, ["init", path, "--task", "rul", "--json", "--lang", "ko"])
     assert made.exit_code == 0 and "다음" in made.stderr
     assert {json.loads(line)["status"] for line in made.stdout.splitlines()} == {"written"}
     assert run.invoke(cli, ["init", path]).exit_code == 2
