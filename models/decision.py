@@ -52,6 +52,9 @@ class Gains:
         """
         if abs(gain) > UNIT:
             raise ValueError(f"a gain lies between -{UNIT} and {UNIT}, not at {gain}")
+        return self._and(gain)
+
+    def _and(self, gain: int) -> Gains:
         # The mean before this unit and of one more observation of 0, so that the first has a prediction too.
         mean = self.total // (self.k + 1)
         return Gains(
@@ -67,6 +70,20 @@ class Gains:
         state = cls()
         for gain in gains:
             state = state.add(gain)
+        return state
+
+    @classmethod
+    def never_below(cls, gains: Iterable[int]) -> Gains:
+        """Gains that may be larger than 10⁶ and are never below −10⁶: enough for a lower bound, and for nothing else.
+
+        Raises:
+            ValueError: a gain is below −10⁶.
+        """
+        state = cls()
+        for gain in gains:
+            if gain < -UNIT:
+                raise ValueError(f"a gain is never below -{UNIT}, and here is {gain}")
+            state = state._and(gain)
         return state
 
 
@@ -96,14 +113,26 @@ def bounds(gains: Gains, *, planned: int, alpha: Decimal) -> Bounds:
     if not gains.k:
         return Bounds(lower=-UNIT, upper=UNIT)
     with localcontext(context()):
-        total, square = Decimal(gains.total) / UNIT, Decimal(UNIT) ** 2
         mixture = Mixture.of(planned, alpha / 2)
-        lower = (total - mixture.radius(gains.spread_lower / square)) / gains.k
-        upper = (total + mixture.radius(gains.spread_upper / square)) / gains.k
-        return Bounds(
-            lower=max(-UNIT, int((lower * UNIT).to_integral_value(ROUND_FLOOR))),
-            upper=min(UNIT, int((upper * UNIT).to_integral_value(ROUND_CEILING))),
-        )
+        return Bounds(lower=_lower(gains, mixture), upper=_upper(gains, mixture))
+
+
+def lower_bound(gains: Gains, *, planned: int, a: Decimal) -> int:
+    """One side alone, at the chance `a`, in millionths: also for gains above one, which are never below minus one."""
+    with localcontext(context()):
+        return _lower(gains, Mixture.of(planned, a)) if gains.k else -UNIT
+
+
+def _lower(gains: Gains, mixture: Mixture) -> int:
+    square = Decimal(UNIT) ** 2
+    lower = (Decimal(gains.total) / UNIT - mixture.radius(gains.spread_lower / square)) / gains.k
+    return max(-UNIT, int((lower * UNIT).to_integral_value(ROUND_FLOOR)))
+
+
+def _upper(gains: Gains, mixture: Mixture) -> int:
+    square = Decimal(UNIT) ** 2
+    upper = (Decimal(gains.total) / UNIT + mixture.radius(gains.spread_upper / square)) / gains.k
+    return min(UNIT, int((upper * UNIT).to_integral_value(ROUND_CEILING)))
 
 
 def context() -> Context:
@@ -138,12 +167,22 @@ class Mixture:
             target=(count / a).ln(),
         )
 
+    def _at(self, spread: Decimal) -> tuple[tuple[Decimal, Decimal], ...]:
+        return tuple(zip(self.rates, (cost * spread for cost in self.costs), strict=True))
+
+    def reached(self, r: Decimal, spread: Decimal) -> bool:
+        """Whether r is at least the radius: the mixture is evaluated once, no root is looked for."""
+        exponents = [rate * r - cost for rate, cost in self._at(spread)]
+        top = max(exponents)
+        total = sum((one - top).exp() for one in exponents if one - top > _NEGLIGIBLE)
+        return top + Decimal(total).ln() >= self.target
+
     def radius(self, spread: Decimal) -> Decimal:
         """The r with (1/J) Σ exp(λ_j r − ψ(λ_j) · spread) = 1/a, by Newton's method.
 
         The log of the sum is convex and rises in r: from a point that is too large, steps never pass the root.
         """
-        pairs = tuple(zip(self.rates, (cost * spread for cost in self.costs), strict=True))
+        pairs = self._at(spread)
         # One term alone reaches the target here, so all of them together do earlier.
         r = min((self.target + cost) / rate for rate, cost in pairs)
         for _ in range(200):
