@@ -119,6 +119,9 @@ def consented(party: Ident, command: ConsentToAgreement, pairing: Pairing, until
         f"{party} has consented to the agreement of {pairing.id} already; {', '.join(others)} has to consent next",
         f"매칭 {pairing.id}의 협약에 대한 {party}의 동의는 이미 받았습니다. 남은 동의: {', '.join(others)}.",
     )
+    if amendment is not None:
+        # Candidates were submitted under the present terms meanwhile.
+        fits_candidates(amendment.agreement, pairing)
     ends = until if amendment is not None and not others else None
     return ConsentGiven(
         pairing=pairing.id, agreement_digest=command.agreement_digest, person=command.person, until=ends

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from schemas.base import Ident
 from schemas.evaluation import Evaluation, Verdict
-from schemas.events import Fact, PairingConcluded, RehearsalReported, RequestRefused
+from schemas.events import CapacityReported, Fact, PairingConcluded, RehearsalReported, RequestRefused
 from schemas.feeds import FeedEvaluation, FeedFact, FeedVerdict
 from schemas.pairing import Pairing
 from schemas.terms import Disclosed
@@ -37,10 +37,15 @@ def granted_to(party: Ident, pairing: Pairing) -> Disclosed:
 
 
 def fact_for(fact: Fact, state: Installation) -> Iterable[tuple[Ident, FeedFact]]:
-    """Who is told of a fact: the sides of its pairing; of a refusal only the party that was refused."""
-    pairing = state.pairings.get(getattr(fact.body, "pairing", ""))
-    if isinstance(fact.body, RequestRefused) or pairing is None:
-        return [(fact.party, FeedFact(fact=fact))] if fact.party in state.organisations else []
+    """Who is told of a fact: the sides of its pairing; of a refusal only the party that was refused.
+
+    What a plant's machine can carry is the plant's own affair: only its owner is told.
+    """
+    body = fact.body
+    pairing = state.pairings.get(getattr(body, "pairing", ""))
+    if isinstance(body, RequestRefused) or pairing is None:
+        party = state.plants[body.plant].owner if isinstance(body, CapacityReported) else fact.party
+        return [(party, FeedFact(fact=fact))] if party in state.organisations else []
     seen = ((party, _as_seen(party, pairing, fact)) for party in parties_of(pairing))
     return [(party, FeedFact(fact=one)) for party, one in seen if one is not None]
 

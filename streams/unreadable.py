@@ -40,5 +40,9 @@ def unreadable(error: ValidationError) -> RequestRefused:
 
 
 def _in_korean(error: ValidationError) -> str:
-    kind = error.errors(include_url=False, include_context=False, include_input=False)[0]["type"]
+    detail = error.errors(include_url=False)[0]
+    kind = detail["type"]
+    if kind == "term":
+        # The terms of an agreement say themselves what is wrong with them.
+        return str(detail["ctx"]["ko"])
     return next((words for start, words in _KOREAN.items() if kind.startswith(start)), "값을 확인해 주세요")

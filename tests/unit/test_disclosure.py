@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.feeds import Feeds
@@ -15,16 +15,23 @@ from schemas.agreement import Task
 from schemas.evaluation import Audit, Counts, Evaluation, Outcome, Verdict
 from schemas.events import (
     AgreementAmended,
+    AuditReported,
     Body,
+    CandidateReturned,
+    CapacityReported,
+    DeploymentEnded,
+    DeploymentStarted,
+    DeploymentSuspended,
     Fact,
     PairingConcluded,
     PairingProposed,
     RehearsalReported,
     RequestRefused,
 )
+from schemas.faults import Fault
 from schemas.feeds import FEED_ITEM, FeedEvaluation, FeedFact, FeedVerdict
 from schemas.pairing import Rehearsal
-from schemas.parties import Role
+from schemas.parties import Capacity, Role
 from schemas.requests import Command, ProposePairing
 from schemas.terms import Disclosed, Disclosure, Told
 from streams import topics
@@ -296,3 +303,49 @@ def test_every_fact_of_a_pairing_reaches_those_with_a_share_in_it() -> None:
             if isinstance(one, FeedFact) and isinstance(one.fact.body, PairingProposed)
         ]
         assert proposed == share
+
+
+#: What the workers of a plant report of a pairing.
+REPORTED: list[Body] = [
+    DeploymentStarted(pairing=MINE, deployment=f"{MINE}/v1", sandbox="full", load_ms=900),
+    DeploymentSuspended(
+        pairing=MINE,
+        deployment=f"{MINE}/v1",
+        fault=Fault(kind="error", exception="ValueError", where="model.py:12", count=3),
+    ),
+    DeploymentEnded(pairing=MINE, deployment=f"{MINE}/v1"),
+    CandidateReturned(pairing=MINE, candidate="v1", reason="its files cannot be fetched"),
+    AuditReported(pairing=MINE, alarms=("the ledger folded again differs from the running scores",)),
+]
+
+
+@pytest.mark.parametrize("body", REPORTED, ids=lambda body: str(body.kind))
+@given(disclosed())
+@settings(max_examples=5)
+def test_both_sides_and_the_coordinator_are_told_what_became_of_a_deployment(
+    body: Body, terms: Disclosed
+) -> None:
+    """Whatever numbers they may see: without it nobody knows why nothing moves."""
+    town = Town(Disclosure(startup=terms, coordinator=terms))
+    town.happens(PLANT, MINE, body)
+    town.tells()
+    told = {
+        party: [one.fact.body for one in town.seen(party) if isinstance(one, FeedFact)] for party in PARTIES
+    }
+    assert [party for party in PARTIES if body in told[party]] == ["maker", "city", "startup-1"]
+
+
+def test_what_a_machine_can_carry_is_told_to_the_plants_owner_alone() -> None:
+    town = Town(Disclosure())
+    carried = CapacityReported(plant=PLANT, capacity=Capacity(cores=4, memory_mb=8000, sandbox="full"))
+    town.happens(PLANT, PLANT, carried)
+    town.tells()
+    told = {
+        party: [one.fact.body for one in town.seen(party) if isinstance(one, FeedFact)] for party in PARTIES
+    }
+    assert [party for party in PARTIES if carried in told[party]] == ["maker"]
+    assert topics.results(PLANT) not in town.broker.topics
+
+
+def test_a_fault_says_what_happened_and_where_and_nothing_that_the_candidate_wrote() -> None:
+    assert set(Fault.model_fields) == {"kind", "exception", "where", "count"}
