@@ -300,9 +300,13 @@ class Runner:
         if isinstance(answer, Failed):
             why = {"failure": answer.kind, "exception": answer.exception, "where": answer.where}
             meta = meta.model_copy(update={**why, "detail": answer.text[:500]})
-            return OutcomeRows(meta=meta, times_us=NO_TIMES, answers=NO_ANSWERS)
-        answers = answer.columns[: len(self._assignment.deployment.subjects)]
-        return OutcomeRows(meta=meta, times_us=frame.times(), answers=answers)
+            # When its rows were is told all the same: an event that got no answer was missed.
+            return OutcomeRows(meta=meta, times_us=frame.times(), answers=np.empty((0, frame.rows)))
+        subjects = len(self._assignment.deployment.subjects)
+        answers, scores = answer.columns[:subjects], answer.columns[subjects:]
+        return OutcomeRows(
+            meta=meta, times_us=frame.times(), answers=answers, scores=scores if len(scores) else None
+        )
 
     def _refused(
         self, record: RawRecord, asset: str, first: int, why: Rejected, *, result: Any

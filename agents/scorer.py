@@ -14,7 +14,7 @@ from agents.labels import Labels
 from agents.ports import Board, Crash, Log, Sender, put
 from agents.reports import Reports
 from agents.runner import Arrival
-from models.metrics import metrics_for
+from models.metrics import Metrics, every_metric, metrics_for
 from models.rehearsal import rehearsed
 from models.verdicts import judge
 from schemas.base import Offsets
@@ -29,7 +29,7 @@ from streams.frames import moment
 from streams.ledger import Book
 from streams.ledger_codec import Entry, LabelRows, OutcomeRows, decode, encode
 from streams.refusals import rejected_message
-from streams.run import Run, SumsOf
+from streams.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -77,9 +77,9 @@ class State(Protocol):
     ) -> None: ...
 
 
-def sums_for(started: Started) -> SumsOf:
+def measures_for(started: Started) -> Metrics:
     """How the task of a deployment's agreement sums up answers."""
-    return metrics_for(started.agreement).sums
+    return metrics_for(started.agreement)
 
 
 def evaluations(book: Book, *, partition: int, offset: int, at_ms: int, final: bool) -> list[Evaluation]:
@@ -119,13 +119,13 @@ def _of_run(
             counts=standing.counts,
             audit=standing.audit,
             confusion=metrics.confusion(standing.sums),
-            metrics=metrics.metrics(standing.sums),
+            metrics=every_metric(metrics, standing),
             service=standing.service,
             faults=standing.faults,
             sandbox=started.sandbox,
             simulated=started.simulated,
         )
-        for standing in run.standings(metrics.zero())
+        for standing in run.standings()
     ]
 
 
@@ -173,7 +173,7 @@ class Folded:
         pairing, entry = read
         if pairing in self.closed:
             return None
-        book = self.books.setdefault(pairing, Book(pairing=pairing, sums_for=sums_for))
+        book = self.books.setdefault(pairing, Book(pairing=pairing, measures_for=measures_for))
         if book.fold(entry, offset=record.offset, digest=digest_of(record)):
             self.counted.append(record)
             self.changed.add(pairing)
@@ -416,8 +416,7 @@ class Scorer:
             if wanted and full and any(one.candidate for one in present):
                 await self._tell(EndRehearsal(pairing=pairing.id), f"{told}-full")
         elif book.ready_to_close({one.id for one in present}):
-            zero = metrics_for(pairing.agreement).zero()
-            standings = [one for run in runs if run is not None for one in run.standings(zero)]
+            standings = [one for run in runs if run is not None for one in run.standings()]
             report = ReportRehearsal(pairing=pairing.id, rehearsal=rehearsed(standings, pairing.agreement))
             await self._tell(report, told)
 
@@ -479,7 +478,7 @@ class Scorer:
         self._awaited.pop(name, None)
 
     async def _again(self, book: Book, closed: RawRecord, partition: int) -> Book:
-        fresh = Book(pairing=book.pairing, sums_for=sums_for)
+        fresh = Book(pairing=book.pairing, measures_for=measures_for)
         position = book.first_offset or 0
         while position <= closed.offset:
             end = min(position + BLOCK, closed.offset + 1)

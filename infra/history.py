@@ -247,7 +247,7 @@ def _labels(
     """What the labels before these offsets say of the frames, and how many could not be read, by reason."""
     # Labels from before a phase are not that phase's own; here they are what is asked for.
     asking = pairing.model_copy(update={"labels_from": {}})
-    book, unread = Book(pairing=pairing.id, sums_for=_no_run), Counter[str]()
+    book, unread = Book(pairing=pairing.id, measures_for=_no_run), Counter[str]()
     about = {asset: _About(frames) for asset, frames in taken.items() if frames}
     for record in read(topics.labels(pairing.plant), {}, until):
         told()

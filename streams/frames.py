@@ -26,7 +26,7 @@ TS_TYPE = pa.timestamp("us", tz="UTC")
 
 #: What a frame may hold once it is open, in bytes: a compressed one may not grow without bound.
 OPEN_BYTES = 64 * FRAME_BYTES
-#: Eight bytes a row for its time and for each subject's answer: an outcome of so many rows fits into the ledger.
+#: Eight bytes a row for its time and for each subject's answer and score: an outcome of so many rows fits into the ledger.
 MAX_ROWS = 65_536
 
 _ROWS: TypeAdapter[list[JsonRow]] = TypeAdapter(list[JsonRow])

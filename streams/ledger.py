@@ -10,13 +10,14 @@ import numpy as np
 
 from schemas.ledger import Closed, Covered, Ended, Label, Started, Tick, Watermark
 from streams.ledger_codec import Entry, LabelRows, OutcomeRows
-from streams.run import Run, SumsOf
+from streams.run import Run
+from streams.scores import Measures
 from streams.truth import Truth, Version
 
 BEFORE_ALL = -(2**62)
 
 #: Gives the way a task sums up answers, for the agreement of a deployment.
-SumsFor = Callable[[Started], SumsOf]
+MeasuresFor = Callable[[Started], Measures]
 
 
 @dataclass(kw_only=True)
@@ -25,7 +26,7 @@ class Book:
 
     pairing: str
     #: How the task sums up answers; known from the first deployment's agreement on.
-    sums_for: SumsFor
+    measures_for: MeasuresFor
     runs: dict[str, Run] = field(default_factory=dict)
     truths: dict[str, Truth] = field(default_factory=dict)
     ticked_ms: int = 0
@@ -84,7 +85,7 @@ class Book:
     def _started(self, entry: Started) -> bool:
         if entry.deployment in self.runs:
             return False
-        self.runs[entry.deployment] = Run(started=entry, sums_of=self.sums_for(entry))
+        self.runs[entry.deployment] = Run(started=entry, measures=self.measures_for(entry))
         return True
 
     def _ended(self, entry: Ended) -> bool:

@@ -60,11 +60,13 @@ class OutcomeRows:
     Attributes:
         times_us: int64, shape (n,); empty where the frame could not be read.
         answers: float64, shape (m, n) for m subjects; not-a-number where there is no answer.
+        scores: what was given beside the answers, of the same shape; None where there is nothing.
     """
 
     meta: Outcome
     times_us: np.ndarray
     answers: np.ndarray
+    scores: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +90,9 @@ Entry = Plain | OutcomeRows | LabelRows
 def encode(entry: Entry, *, source: str, ident: str) -> tuple[bytes, bytes, Headers]:
     """Key, value and headers of an entry; the key is its pairing."""
     if isinstance(entry, OutcomeRows):
-        names = [f"answer_{i}" for i in range(entry.answers.shape[0])]
-        columns = dict(zip(names, entry.answers, strict=True))
+        columns = {f"answer_{i}": column for i, column in enumerate(entry.answers)}
+        if entry.scores is not None:
+            columns |= {f"score_{i}": column for i, column in enumerate(entry.scores)}
         value = _with_rows(entry.meta.to_json(), entry.times_us, columns)
         listed = headers(LEDGER_OUTCOME, source=source, ident=ident, content=ARROW)
         return entry.meta.pairing.encode(), value, listed
@@ -137,11 +140,15 @@ def _decode(record: RawRecord) -> Entry | Rejected:
             case kind if kind == LEDGER_OUTCOME:
                 meta, times, columns = _open(value)
                 outcome = Outcome.model_validate_json(meta)
-                answers = np.vstack(columns) if columns else np.empty((0, times.size))
-                return OutcomeRows(meta=outcome, times_us=times, answers=answers)
+                answers, scores = (_named(columns, name, times.size) for name in ("answer", "score"))
+                return OutcomeRows(
+                    meta=outcome, times_us=times, answers=answers, scores=scores if len(scores) else None
+                )
             case kind if kind == LEDGER_LABELS:
                 meta, times, columns = _open(value)
-                return LabelRows(meta=LabelFrame.model_validate_json(meta), times_us=times, codes=columns[0])
+                return LabelRows(
+                    meta=LabelFrame.model_validate_json(meta), times_us=times, codes=columns["code"]
+                )
             case kind if kind == LEDGER_ENTRY:
                 return PLAIN_ENTRY.validate_json(value)
             case kind:
@@ -152,7 +159,16 @@ def _decode(record: RawRecord) -> Entry | Rejected:
         return Rejected(reason="not_readable", detail=" ".join(str(error).split())[:200])
 
 
-def _open(value: bytes) -> tuple[bytes, np.ndarray, list[np.ndarray]]:
+def _named(columns: dict[str, np.ndarray], name: str, rows: int) -> np.ndarray:
+    """The columns `name_0`, `name_1`, … on top of one another."""
+    found: list[np.ndarray] = []
+    while (column := columns.get(f"{name}_{len(found)}")) is not None:
+        found.append(column)
+    return np.vstack(found) if found else np.empty((0, rows))
+
+
+def _open(value: bytes) -> tuple[bytes, np.ndarray, dict[str, np.ndarray]]:
+    """Metadata, times, and the other columns by name; those that this version does not know are left alone."""
     with pa.ipc.open_stream(value) as reader:
         batch = reader.read_next_batch()
     batch.validate(full=True)
@@ -160,4 +176,4 @@ def _open(value: bytes) -> tuple[bytes, np.ndarray, list[np.ndarray]]:
     if batch.schema.types != kinds or any(column.null_count for column in batch.columns):
         raise ValueError("the rows of an entry are times, int64, and float64 columns without nulls")
     times, *columns = [column.to_numpy(zero_copy_only=False) for column in batch.columns]
-    return batch.schema.metadata[META], times, columns
+    return batch.schema.metadata[META], times, dict(zip(batch.schema.names[1:], columns, strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,16 +13,11 @@ from schemas.faults import Fault
 from schemas.ledger import Covered, Ended, Outcome, Started
 from streams.intervals import IntervalIndex
 from streams.ledger_codec import OutcomeRows
+from streams.scores import ABSTAINED, SCORED, UNLABELLED, WAITING, Amount, Measures, Scores
 from streams.tally import Tally
 from streams.truth import Rows, Truth, Version
 
 DAY_MS = 24 * 60 * 60 * 1000
-
-#: Turns truths and answers, both float64 of shape (n,), into whole numbers that add up.
-SumsOf = Callable[[np.ndarray, np.ndarray], tuple[int, ...]]
-
-#: scored, awaiting a label, unlabelled, abstained; the task's sums follow.
-STATES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +28,8 @@ class Standing:
     counts: Counts
     audit: Audit
     sums: tuple[int, ...]
+    series: tuple[tuple[int, ...], ...] = ()
+    ranking: tuple[np.ndarray, np.ndarray] | None = field(default=None, compare=False)
     service: Service | None = None
     faults: tuple[Fault, ...] = ()
 
@@ -42,7 +39,7 @@ class Run:
     """The state of one deployment. Constant in memory but for its rows."""
 
     started: Started
-    sums_of: SumsOf
+    measures: Measures
     #: The smallest offset that has no outcome yet, for each telemetry partition.
     expected: dict[int, int] = field(default_factory=dict)
     until: dict[int, int] | None = None
@@ -52,8 +49,7 @@ class Run:
     #: Frames that came, by asset and id.
     seen: set[tuple[str, str]] = field(default_factory=set)
     kept: dict[tuple[int, int], tuple[Outcome, Rows | None]] = field(default_factory=dict)
-    totals: list[list[int]] = field(default_factory=list)
-    _shares: dict[tuple[int, int], list[list[int]]] = field(default_factory=dict)
+    scores: Scores = field(init=False)
     _dirty: set[tuple[int, int]] = field(default_factory=set)
     #: Repeated frames, until the end is known.
     _repeated: list[tuple[int, int]] = field(default_factory=list)
@@ -62,6 +58,7 @@ class Run:
     _queued: set[tuple[int, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self.scores = Scores(self.started.agreement, self.measures, subjects=len(self.started.subjects))
         if not self.expected:
             self.expected = dict(self.started.starts)
 
@@ -78,6 +75,8 @@ class Run:
             return True
         shape = (len(self.started.subjects), outcome.meta.rows)
         if outcome.answers.shape != shape or outcome.times_us.shape != shape[1:]:
+            return False
+        if outcome.scores is not None and outcome.scores.shape != shape:
             return False
         classes = len(self.started.agreement.classes)
         known = outcome.answers[np.isfinite(outcome.answers)]
@@ -113,7 +112,8 @@ class Run:
         self.seen.add((meta.asset, meta.frame))
         self.tally.count(meta, 1)
         rows: Rows | None = None
-        if meta.result == "answered":
+        answers = self._answers(outcome)
+        if answers is not None:
             rows = Rows(
                 frame=meta.frame,
                 asset=meta.asset,
@@ -122,8 +122,9 @@ class Run:
                 deadline_ms=meta.appended_ms + self.deadline_ms,
                 result=meta.result,
                 times_us=outcome.times_us,
-                answers=outcome.answers,
+                answers=answers,
                 truth=np.empty(0),
+                scores=outcome.scores if meta.result == "answered" else None,
             )
             self.place(rows, truth)
         # Kept until the end is known: frames past it are taken out again.
@@ -131,12 +132,20 @@ class Run:
             self.kept[meta.partition, meta.last] = (meta, rows)
         return rows
 
+    def _answers(self, outcome: OutcomeRows) -> np.ndarray | None:
+        """The answers to a frame's rows, of which a failed one has none; None where the rows are not known."""
+        if outcome.meta.result == "answered":
+            return outcome.answers
+        if outcome.meta.result == "failed" and outcome.times_us.shape == (outcome.meta.rows,):
+            return np.broadcast_to(np.nan, (len(self.started.subjects), outcome.meta.rows))
+        return None
+
     def place(self, rows: Rows, truth: Truth) -> None:
         """Join rows with what is known, and keep them to be joined with what comes."""
         rows.truth = truth.resolve(rows)
         self.rows.setdefault(rows.asset, IntervalIndex()).add(rows.start_us, rows.end_us, rows)
         self.by_frame.setdefault((rows.asset, rows.frame), []).append(rows)
-        self._dirty.add((rows.partition, rows.offset))
+        self._dirty.add(rows.key)
 
     def end(self, ended: Ended) -> None:
         """Fix the end; frames that were counted past it are taken out."""
@@ -157,13 +166,8 @@ class Run:
             rows.result = "dropped"
             self.tally.corrected -= rows.corrected
             self.tally.labels_late -= rows.late
-            self._settle_dropped(key)
-
-    def _settle_dropped(self, key: tuple[int, int]) -> None:
-        share = self._shares.pop(key, None)
-        self._dirty.discard(key)
-        if share is not None:
-            self._add(share, -1)
+            self._dirty.discard(key)
+            self.scores.drop(rows)
 
     def complete(self) -> bool:
         """Whether every offset up to the end has its outcome."""
@@ -198,7 +202,7 @@ class Run:
         rows.corrected += int(np.count_nonzero(changed))
         self.tally.corrected += int(np.count_nonzero(changed))
         rows.truth = truth
-        self._dirty.add((rows.partition, rows.offset))
+        self._dirty.add(rows.key)
 
     def come_late(self, rows: Rows) -> None:
         """Note a label that came after the deadline of these rows."""
@@ -215,7 +219,7 @@ class Run:
 
     def touch(self, rows: Rows) -> None:
         """Have rows measured again, because a watermark or a deadline has passed them."""
-        self._dirty.add((rows.partition, rows.offset))
+        self._dirty.add(rows.key)
 
     # --- scores ---------------------------------------------------------------------------------------------------
 
@@ -225,83 +229,45 @@ class Run:
             rows = self.kept[key][1]
             if rows is None:
                 continue
-            old = self._shares.get(key)
-            if old is not None:
-                self._add(old, -1)
-            new = self._measure(rows, truths[rows.asset], ticked_ms)
-            self._shares[key] = new
-            self._add(new, 1)
-            if _waits(new) and key not in self._queued:
+            self.scores.measure(rows, truths[rows.asset].watermark_for(rows.deadline_ms), ticked_ms)
+            if self.scores.waits(key) and key not in self._queued:
                 self._queued.add(key)
                 heapq.heappush(self._waiting, (rows.deadline_ms, key))
         self._dirty.clear()
 
-    def _add(self, share: Sequence[Sequence[int]], sign: int) -> None:
-        if not self.totals:
-            self.totals = [[0] * len(one) for one in share]
-        for total, one in zip(self.totals, share, strict=True):
-            for i, value in enumerate(one):
-                total[i] += sign * value
-
-    def _measure(self, rows: Rows, truth: Truth, ticked_ms: int) -> list[list[int]]:
-        watermark_us = truth.watermark_for(rows.deadline_ms)
-        under = (
-            rows.times_us < watermark_us if watermark_us is not None else np.zeros(rows.times_us.size, bool)
-        )
-        known = rows.truth
-        if self.started.agreement.labels.absent_means == "normal":
-            known = np.where(np.isnan(known) & under, 0.0, known)
-        closed = under | (rows.deadline_ms < ticked_ms)
-        labelled = ~np.isnan(known)
-        return [self._share(answers, known, labelled, closed) for answers in rows.answers]
-
-    def _share(
-        self, answers: np.ndarray, known: np.ndarray, labelled: np.ndarray, closed: np.ndarray
-    ) -> list[int]:
-        answered = np.isfinite(answers)
-        scored = answered & labelled
-        waiting = answered & ~labelled
-        unlabelled = int(np.count_nonzero(waiting & closed))
-        return [
-            int(np.count_nonzero(scored)),
-            int(np.count_nonzero(waiting)) - unlabelled,
-            unlabelled,
-            int(answers.size - np.count_nonzero(answered)),
-            *self.sums_of(known[scored], answers[scored]),
-        ]
-
     def awaiting(self) -> bool:
         """Whether any row still waits for a label; asked after `settle`."""
-        return any(total[1] for total in self.totals)
+        return self.scores.awaiting()
 
     def next_deadline_ms(self) -> int | None:
         """The earliest deadline of a frame with rows that wait; asked after `settle`."""
-        while self._waiting and not _waits(self._shares.get(self._waiting[0][1], ())):
+        while self._waiting and not self.scores.waits(self._waiting[0][1]):
             self._queued.discard(heapq.heappop(self._waiting)[1])
         return self._waiting[0][0] if self._waiting else None
 
-    def standings(self, zero: tuple[int, ...]) -> list[Standing]:
+    def standings(self) -> list[Standing]:
         """One a subject; asked after `settle`."""
-        totals = self.totals or [[0] * STATES + list(zero) for _ in self.started.subjects]
         return [
             Standing(
                 subject=subject,
-                counts=self._counts(total),
+                counts=self._counts(amount),
                 audit=self._audit(),
-                sums=tuple(total[STATES:]),
+                sums=amount.sums,
+                series=amount.series,
+                ranking=amount.ranking,
                 service=None if self.started.baseline else self.tally.service.told(),
                 faults=self.tally.faults(),
             )
-            for subject, total in zip(self.started.subjects, totals, strict=True)
+            for subject, amount in zip(self.started.subjects, self.scores.amounts(), strict=True)
         ]
 
-    def _counts(self, total: Sequence[int]) -> Counts:
+    def _counts(self, amount: Amount) -> Counts:
         return Counts(
             rows_in=self.tally.rows_in,
-            scored=total[0],
-            awaiting_label=total[1],
-            unlabelled=total[2],
-            abstained=total[3],
+            scored=amount.states[SCORED],
+            awaiting_label=amount.states[WAITING],
+            unlabelled=amount.states[UNLABELLED],
+            abstained=amount.states[ABSTAINED],
             failed=self.tally.failed,
             refused=self.tally.refused,
         )
@@ -318,8 +284,3 @@ class Run:
             corrected=tally.corrected,
             failed_by_kind={kind: rows for kind, rows in sorted(tally.failed_by_kind.items()) if rows},
         )
-
-
-def _waits(share: Sequence[Sequence[int]]) -> bool:
-    """Whether a frame, as it was last measured, has rows that wait for a label."""
-    return any(one[1] for one in share)

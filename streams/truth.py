@@ -21,6 +21,7 @@ class Rows:
     Attributes:
         times_us: int64, shape (n,).
         answers: float64, shape (m, n); not-a-number is an abstention.
+        scores: what was given beside the answers, of the same shape; None where there is nothing.
         truth: float64 codes, shape (n,); not-a-number is unknown.
         deadline_ms: labels appended later than this do not count for the frame.
         corrected: how often a row's label was changed after it was known.
@@ -36,8 +37,14 @@ class Rows:
     times_us: np.ndarray
     answers: np.ndarray
     truth: np.ndarray
+    scores: np.ndarray | None = None
     corrected: int = 0
     late: int = 0
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Where its frame stands in the telemetry."""
+        return self.partition, self.offset
 
     @property
     def start_us(self) -> int:

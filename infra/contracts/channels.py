@@ -195,6 +195,11 @@ MESSAGES = (
                 type="float64",
                 about="Answers of the i-th subject of the deployment, as codes; not-a-number where there is none.",
             ),
+            Column(
+                name="score_{i}",
+                type="float64",
+                about="Scores of the i-th subject, where it gives one beside each answer; not-a-number where there is none.",
+            ),
         ),
     ),
     Message(

@@ -59,6 +59,7 @@ def outcome(
     result: str = "answered",
     appended_ms: int = 0,
     deployment: str = CANDIDATE,
+    scores: list[float] | None = None,
 ) -> OutcomeRows:
     n = len(answers)
     base = last * 1000
@@ -78,6 +79,7 @@ def outcome(
         ),
         times_us=np.array(times if times is not None else [base + i for i in range(n)], dtype=np.int64),
         answers=np.array([answers], dtype=np.float64),
+        scores=None if scores is None else np.array([scores], dtype=np.float64),
     )
 
 
@@ -133,7 +135,7 @@ def covered(first: int, last: int) -> Covered:
 
 def fold(*entries: Entry) -> Book:
     """The book after these entries, settled."""
-    book = Book(pairing=PAIRING, sums_for=lambda entry: metrics_for(entry.agreement).sums)
+    book = Book(pairing=PAIRING, measures_for=lambda entry: metrics_for(entry.agreement))
     for offset, entry in enumerate(entries):
         book.fold(entry, offset=offset, digest=hashlib.sha256(repr(entry).encode()).digest())
     book.settle()
@@ -142,5 +144,4 @@ def fold(*entries: Entry) -> Book:
 
 def standing(book: Book, deployment: str = CANDIDATE) -> Standing:
     """How the only subject of a deployment stands."""
-    run = book.runs[deployment]
-    return run.standings(metrics_for(run.started.agreement).zero())[0]
+    return book.runs[deployment].standings()[0]

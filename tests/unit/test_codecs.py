@@ -448,10 +448,11 @@ def test_entries_come_back_as_they_were_written(entry: Entry) -> None:
     st.lists(st.integers(-(2**62), 2**62), max_size=8),
     st.integers(0, 3),
     st.sampled_from(["answered", "failed"]),
+    st.booleans(),
     st.data(),
 )
 def test_outcomes_come_back_with_their_rows(
-    times: list[int], subjects: int, result: str, data: st.DataObject
+    times: list[int], subjects: int, result: str, scored: bool, data: st.DataObject
 ) -> None:
     answers = data.draw(
         st.lists(
@@ -465,6 +466,7 @@ def test_outcomes_come_back_with_their_rows(
         meta=meta,
         times_us=np.array(times, dtype=np.int64),
         answers=np.array(answers, dtype=np.float64).reshape(subjects, len(times)),
+        scores=np.array(answers, dtype=np.float64)[::-1].reshape(subjects, len(times)) if scored else None,
     )
     found = there_and_back(entry)
     assert isinstance(found, OutcomeRows)
@@ -472,6 +474,9 @@ def test_outcomes_come_back_with_their_rows(
     np.testing.assert_array_equal(found.times_us, entry.times_us)
     np.testing.assert_array_equal(found.answers, entry.answers)
     assert found.answers.shape == entry.answers.shape
+    assert (found.scores is None) == (entry.scores is None or not subjects)
+    if found.scores is not None:
+        np.testing.assert_array_equal(found.scores, entry.scores)
     assert found.times_us.dtype == np.int64
 
 
@@ -482,6 +487,16 @@ def test_label_frames_come_back_with_their_rows() -> None:
     assert found.meta == entry.meta
     np.testing.assert_array_equal(found.codes, entry.codes)
     np.testing.assert_array_equal(found.times_us, entry.times_us)
+
+
+def test_columns_that_a_later_version_may_add_are_left_alone() -> None:
+    meta = examples.outcome(0, answers=[1]).meta.to_json()
+    columns = {"ts_us": [7], "other_0": [3.0], "answer_0": [1.0], "score_1": [9.0]}
+    rows = pa.RecordBatch.from_pydict(columns).replace_schema_metadata({b"fieldproof": meta})
+    key = examples.PAIRING.encode()
+    found = decode(record(encode_batch(rows), key=key, kind=envelope.LEDGER_OUTCOME))
+    assert isinstance(found, OutcomeRows)
+    assert (found.answers.tolist(), found.scores) == ([[1.0]], None)
 
 
 @pytest.mark.parametrize(

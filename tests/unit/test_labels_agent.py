@@ -12,6 +12,7 @@ import pytest
 
 from agents import labels as module
 from agents.labels import Labels
+from models.metrics import metrics_for
 from schemas.ledger import Label, Watermark
 from schemas.pairing import Pairing, Phase
 from streams import topics
@@ -154,7 +155,7 @@ def test_labels_that_are_taken_twice_change_nothing() -> None:
             await world.take()
             await world.take(1)
             await until(lambda: len(world.done) == 5)
-        book = Book(pairing=PAIRING, sums_for=lambda entry: lambda truth, answers: (len(truth),))
+        book = Book(pairing=PAIRING, measures_for=lambda entry: metrics_for(entry.agreement))
         start = started(an_agreement())
         entries = [start, outcome(0, answers=[1]), *world.entries()]
         counted = [book.fold(one, offset=i, digest=bytes(32)) for i, one in enumerate(entries)]

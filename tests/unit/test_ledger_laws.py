@@ -182,7 +182,7 @@ def test_watermarks_say_the_same_in_any_order(marks: list[tuple[int, int]], data
     ]
     normal = [sum(time < until for time in (1, 4, 7)) for until in below]
     assert found.counts.scored == sum(normal)
-    assert found.sums == (sum(n > 0 for n in normal), sum(max(0, n - 1) for n in normal), 0, 0)
+    assert found.sums[:4] == (sum(n > 0 for n in normal), sum(max(0, n - 1) for n in normal), 0, 0)
 
 
 @given(FRAMES, LABELS, st.data())

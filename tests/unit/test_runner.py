@@ -216,6 +216,24 @@ def test_a_predictor_that_raises_ends_the_process_and_acknowledges_nothing() -> 
     asyncio.run(scenario())
 
 
+def test_a_score_beside_the_answers_goes_into_the_ledger() -> None:
+    async def scenario() -> None:
+        world = World(model=Model(at_once=None))
+        world.send(2)
+        async with world.running():
+            await world.take()
+            await until(lambda: len(world.asking.asked) == 2)
+            world.asking.asked[0].answers(1.0, 0.75)
+            world.asking.asked[1].answers(0.0)
+            await until(lambda: world.done == [0, 1])
+        scored, plain = world.outcomes()
+        assert scored.answers.tolist() == [[1.0, 1.0]]
+        assert scored.scores is not None and scored.scores.tolist() == [[0.75, 0.75]]
+        assert plain.scores is None
+
+    asyncio.run(scenario())
+
+
 def test_a_failure_is_an_outcome_counted_against_the_candidate() -> None:
     async def scenario() -> None:
         world = World(model=Model(at_once=None))
@@ -228,7 +246,7 @@ def test_a_failure_is_an_outcome_counted_against_the_candidate() -> None:
             await until(lambda: world.done == [0, 1])
         failed, answered = world.outcomes()
         assert (failed.meta.result, failed.meta.failure, failed.meta.rows) == ("failed", "memory", 2)
-        assert failed.answers.size == 0
+        assert failed.answers.size == 0 and failed.times_us.size == 2
         assert answered.meta.result == "answered"
 
     asyncio.run(scenario())

@@ -627,7 +627,7 @@ def test_an_entry_of_another_key_is_no_entry() -> None:
     record = Broker().append(LEDGER, value, key=b"another", listed=listed)
     assert isinstance(folded.take(record), Rejected)
     assert folded.books == {}
-    assert Book(pairing=key.decode(), sums_for=module.sums_for).entries == 0
+    assert Book(pairing=key.decode(), measures_for=module.measures_for).entries == 0
 
 
 def test_one_evaluation_a_candidate_stands_of_its_trial_or_else_of_its_last_rehearsal() -> None:
@@ -635,7 +635,7 @@ def test_one_evaluation_a_candidate_stands_of_its_trial_or_else_of_its_last_rehe
     first, second = (f"{CANDIDATE}.rehearsal-{number}" for number in (1, 2))
 
     def rows(number: int) -> list[int]:
-        book = Book(pairing=PAIRING, sums_for=module.sums_for)
+        book = Book(pairing=PAIRING, measures_for=module.measures_for)
         entries: list[Entry] = []
         for place, name in enumerate([first, second, CANDIDATE][:number]):
             phase = "trial" if name == CANDIDATE else "rehearsal"

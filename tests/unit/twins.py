@@ -227,9 +227,9 @@ class Asked:
     n_context: int
     answer: asyncio.Future[Predicted | Failed]
 
-    def answers(self, value: float = 1.0) -> None:
-        """Answer every row alike."""
-        columns = np.full((1, self.n_rows), value)
+    def answers(self, *values: float) -> None:
+        """Answer every row alike, with a score where two values are given."""
+        columns = np.repeat(np.array(values or (1.0,))[:, None], self.n_rows, axis=1)
         self.answer.set_result(Predicted(columns=columns, cpu_ns=2000, wall_ns=3000, max_rss_kb=1))
 
     def fails(self, kind: str = "error") -> None:
