@@ -83,7 +83,7 @@ class ChildSpec:
                 found[name] = len(path.read_bytes().splitlines())
         return found
 
-    def config(self, launched: Launch, parent: int | None) -> bytes:
+    def config(self, launched: Launch) -> bytes:
         """What the child is told at its start."""
         config = {
             "model": launched.model,
@@ -95,7 +95,6 @@ class ChildSpec:
             "task": self.task.value,
             "classes": self.classes,
             "memory_mb": self.memory_mb,
-            "parent": parent,
         }
         raw = json.dumps(config).encode()
         return child.LENGTH.pack(len(raw)) + raw

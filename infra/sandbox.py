@@ -174,7 +174,7 @@ class Sandbox:
     def _spawn(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._scratch = Path(tempfile.mkdtemp(prefix="candidate-"))
-        launched = launch(self._spec.model, self._level, self._scratch)
+        launched = launch(self._spec.model, self._level, self._scratch, self._spec.environment)
         ours, theirs = socket.socketpair()
         self._wire = Wire(ours)
         try:
@@ -187,7 +187,7 @@ class Sandbox:
             theirs.close()
         self._process.gone.add_done_callback(lambda gone: self._reaped(gone.result()))
         self._loop.add_reader(self._wire, self._receive)
-        self._send(self._spec.config(launched, os.getpid() if self._level == "none" else None))
+        self._send(self._spec.config(launched))
 
     # What it is asked.
 

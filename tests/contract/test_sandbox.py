@@ -3,243 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import subprocess
 import sys
 import textwrap
-import warnings
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-import psutil
 import pyarrow as pa
 import pytest
-import ruamel.yaml
 
 import infra.sandbox
 import infra.sandbox_command
-from infra.candidate import Candidate
 from infra.child_process import STDERR_BYTES
-from infra.child_spec import ChildSpec
-from infra.sandbox import Loaded, Sandbox, SandboxUnavailable
+from infra.sandbox import Sandbox, SandboxUnavailable
 from infra.sandbox_command import Launch, Level, probe_level
-from infra.standing import Backoff
-from models.contract import Contract, Failed, Predicted, read_contract
+from models.contract import Failed, Predicted
 from schemas.agreement import Task
+from tests.contract.children import (
+    TAGS,
+    Models,
+    N,
+    Shared,
+    ask,
+    failed,
+    family,
+    gone,
+    run,
+    sandbox,
+    stream,
+    values,
+)
 
 pytestmark = [pytest.mark.timeout(120)]
-
-TAGS = [f"t{number}" for number in range(8)]
-N = 50
-
-
-@pytest.fixture(params=["bubblewrap", "none"])
-def level(request: pytest.FixtureRequest) -> Level:
-    wanted: Level = request.param
-    if wanted == "bubblewrap" and probe_level() != "bubblewrap":
-        pytest.skip("bubblewrap does not work here")
-    return wanted
-
-
-@pytest.fixture
-def best() -> Level:
-    """The best level here, for what does not depend on it."""
-    return probe_level()
-
-
-@dataclass(frozen=True)
-class Models:
-    """Saved models, with what they were trained on and what they answer in this process."""
-
-    root: Path
-    table: pd.DataFrame
-    expected: dict[str, npt.NDArray[np.float64]]
-
-    def spec(self, name: str, task: Task = Task.REGRESSION, **more: Any) -> ChildSpec:
-        contract = read_contract(ruamel.yaml.YAML(typ="safe").load(self.root / name / "MLmodel"))
-        assert isinstance(contract, Contract), contract
-        return ChildSpec(model=self.root / name, contract=contract, task=task, **more)
-
-
-@pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
-    root = tmp_path_factory.mktemp("models")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return _save_models(root)
-
-
-def _save_models(root: Path) -> Models:
-    import mlflow.pyfunc
-    import mlflow.sklearn
-    from mlflow.models import ModelSignature, infer_signature
-    from mlflow.types import ColSpec, Schema
-    from sklearn.linear_model import LinearRegression, LogisticRegression  # type: ignore[import-untyped]
-    from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
-    from sklearn.preprocessing import StandardScaler  # type: ignore[import-untyped]
-
-    random = np.random.default_rng(7)
-    table = pd.DataFrame(random.normal(size=(N, 8)), columns=TAGS)
-    target = table.to_numpy() @ random.normal(size=8)
-    states = np.where(target < -1, "idle", np.where(target < 1, "run", "fault"))
-    expected = {}
-    for name, model, truth in (
-        ("linear", make_pipeline(StandardScaler(), LinearRegression()), target),
-        ("states", LogisticRegression(), states),
-    ):
-        model.fit(table, truth)
-        signature = infer_signature(table, model.predict(table))
-        mlflow.sklearn.save_model(
-            model, root / name, signature=signature, pip_requirements=[], serialization_format="cloudpickle"
-        )
-        expected[name] = _predicted_outside(root / name, table)
-    expected["states"] = np.array([["idle", "run", "fault"].index(state) for state in expected["states"]])
-
-    moods = Schema([ColSpec("string", "asset"), ColSpec("double", "b"), ColSpec("double", "a")])
-    _save_code(root / "moods", Path(__file__).with_name("moods.py"), ModelSignature(moods))
-    number = ModelSignature(Schema([ColSpec("double", "a")]))
-    for name, (signature, options, body) in {
-        "median": (number, {"context_rows": 4}, "return table['a'].rolling(5, min_periods=1).median()"),
-        "scored": (
-            number,
-            {"score": True},
-            "return {'prediction': table['a'] > 2, 'score': table['a'] / 10}",
-        ),
-        "timed": (
-            ModelSignature(
-                Schema([ColSpec("datetime", "ts"), ColSpec("long", "n"), ColSpec("boolean", "on")])
-            ),
-            {},
-            "return table['ts'].dt.hour * table['n'] * table['on']",
-        ),
-        "unloadable": (number, {}, "return table['a']\nraise RuntimeError('no licence')"),
-        "slow-to-load": (number, {}, "return table['a']\nwhile True: pass"),
-        "dead-on-arrival": (number, {}, "return table['a']\nimport os; os._exit(5)"),
-    }.items():
-        source = root / f"{name}.py"
-        first, _, rest = body.partition("\n")
-        rest = f"import os\nif os.environ.get('LOKY_MAX_CPU_COUNT'):\n    {rest}" if rest else ""
-        source.write_text(textwrap.dedent(_CODE).format(predict=first, then=rest))
-        _save_code(root / name, source, signature, metadata={"fieldproof": options})
-    return Models(root=root, table=table, expected=expected)
-
-
-def _predicted_outside(model: Path, table: pd.DataFrame) -> npt.NDArray[Any]:
-    """What MLflow answers without a sandbox; the environment decides on the last bits, so it is the same."""
-    table.to_pickle(model.parent / "table")
-    program = """
-        import mlflow.pyfunc, pandas, sys
-        model, table = sys.argv[1:]
-        answer = mlflow.pyfunc.load_model(model).predict(pandas.read_pickle(table))
-        pandas.Series(answer).to_pickle(table)
-    """
-    argv = [sys.executable, "-c", textwrap.dedent(program), str(model), str(model.parent / "table")]
-    subprocess.run(argv, env={"OPENBLAS_NUM_THREADS": "1"}, check=True, stderr=subprocess.DEVNULL)
-    answered: npt.NDArray[Any] = pd.read_pickle(model.parent / "table").to_numpy()
-    return answered
-
-
-#: `then` runs only where the environment is a candidate's: not while the model is being saved.
-_CODE = """
-    import mlflow.models
-    import mlflow.pyfunc
-
-    class Model(mlflow.pyfunc.PythonModel):
-        def predict(self, context, table, params=None):
-            {predict}
-
-    mlflow.models.set_model(Model())
-    {then}
-"""
-
-
-def _save_code(path: Path, source: Path, signature: Any, **more: Any) -> None:
-    import mlflow.pyfunc
-
-    mlflow.pyfunc.save_model(path, python_model=str(source), signature=signature, pip_requirements=[], **more)
-
-
-def stream(columns: dict[str, Any]) -> bytes:
-    """One Arrow IPC stream with one record batch."""
-    batch = pa.RecordBatch.from_pydict(columns)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return bytes(sink.getvalue().to_pybytes())
-
-
-FRAME = stream({"a": [1.0, 2.0, 3.0], "b": [10.0, 20.0, 30.0], "unused": [0.0, 0.0, 0.0]})
-
-
-async def ask(child: Sandbox | Candidate, mood: str = "sum") -> Predicted | Failed:
-    """Hand over a frame of three rows of an asset that is called like the mood."""
-    return await child.predict(mood, FRAME, 3, None, 0)
-
-
-def values(answer: Predicted | Failed) -> list[float]:
-    assert isinstance(answer, Predicted), answer
-    return [float(value) for value in answer.columns[0]]
-
-
-def failed(answer: Predicted | Loaded | Failed) -> Failed:
-    assert isinstance(answer, Failed), answer
-    return answer
-
-
-@asynccontextmanager
-async def sandbox(spec: ChildSpec, level: Level) -> AsyncIterator[Sandbox]:
-    child = Sandbox(spec, level=level)
-    try:
-        loaded = await child.start()
-        assert isinstance(loaded, Loaded), loaded
-        # Every model here is one for which MLflow's check of each call may be left out.
-        assert loaded.direct
-        yield child
-    finally:
-        await child.close()
-
-
-@dataclass(frozen=True)
-class Shared:
-    """One loop with one child of many moods, for tests that leave it alive."""
-
-    runner: asyncio.Runner
-    child: Sandbox
-
-    def ask(self, mood: str = "sum") -> Predicted | Failed:
-        return self.runner.run(ask(self.child, mood))
-
-
-_SHARED: dict[Level, Shared] = {}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _close_shared() -> Iterator[None]:
-    yield
-    for shared in _SHARED.values():
-        shared.runner.run(shared.child.close())
-        shared.runner.close()
-
-
-@pytest.fixture
-def moods(models: Models, level: Level) -> Shared:
-    if level not in _SHARED:
-        runner = asyncio.Runner()
-        child = Sandbox(models.spec("moods"), level=level)
-        assert isinstance(runner.run(child.start()), Loaded)
-        _SHARED[level] = Shared(runner=runner, child=child)
-    return _SHARED[level]
-
-
-def run(main: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(main)
 
 
 # What comes out.
@@ -466,7 +263,7 @@ def test_nothing_is_left_of_a_closed_child_not_even_what_it_forked(models: Model
         async with sandbox(models.spec("moods"), level) as child:
             assert values(await ask(child, "forks")) == [1, 2, 3]
             processes = family(child.pid)
-            assert len(processes) >= 2
+            assert len(processes) >= 2 or level == "reduced"
         assert isinstance(await ask(child), Failed)
         gone(processes)
 
@@ -499,16 +296,6 @@ def test_the_child_ends_with_its_platform(models: Models, level: Level, tmp_path
     gone(processes)
 
 
-def family(pid: int) -> list[psutil.Process]:
-    process = psutil.Process(pid)
-    return [process, *process.children(recursive=True)]
-
-
-def gone(processes: list[psutil.Process]) -> None:
-    _, alive = psutil.wait_procs(processes, timeout=30)
-    assert alive == []
-
-
 # What it sees.
 
 
@@ -527,9 +314,9 @@ def test_the_platform_is_not_importable_and_its_environment_not_inherited(
     true("os.read(0, 1) == b''")
 
 
-def test_bubblewrap_hides_files_network_and_processes(models: Models, moods: Shared, level: Level) -> None:
-    if level != "bubblewrap":
-        pytest.skip("only bubblewrap hides anything")
+def test_bubblewrap_hides_files_and_processes(models: Models, moods: Shared, level: Level) -> None:
+    if level != "full":
+        pytest.skip("only bubblewrap hides all of it")
 
     def true(expression: str) -> None:
         assert values(moods.ask(f"eval:{expression}")) == [1, 1, 1], expression
@@ -538,8 +325,6 @@ def test_bubblewrap_hides_files_network_and_processes(models: Models, moods: Sha
     true(f"not os.path.exists({platform!r})")
     true(f"not os.path.exists({str(models.root)!r})")
     true("not os.path.exists('/etc/passwd') and not os.path.exists('/home')")
-    true("[name for _, name in __import__('socket').if_nameindex()] in ([], ['lo'])")
-    true("len([name for name in os.listdir('/proc') if name.isdigit()]) <= 3")
     for path in ("/", "/candidate/model", "/candidate/packages", "/usr/lib"):
         true(f"not os.access({path!r}, os.W_OK)")
     true("os.access('/tmp', os.W_OK)")
@@ -575,7 +360,7 @@ def test_a_model_that_takes_too_long_to_load_is_a_timeout(models: Models, best: 
 def test_a_sandbox_that_does_not_start_is_no_fault_of_the_candidate(
     models: Models, monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...]
 ) -> None:
-    def broken(model: Path, level: Level, scratch: Path) -> Launch:
+    def broken(model: Path, *more: Any) -> Launch:
         return Launch(argv=argv, env={}, model=str(model), packages=())
 
     monkeypatch.setattr(infra.sandbox, "launch", broken)
@@ -587,141 +372,13 @@ def test_a_sandbox_that_does_not_start_is_no_fault_of_the_candidate(
     run(main())
 
 
-def test_without_bubblewrap_the_level_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_bubblewrap_the_level_is_not_full(monkeypatch: pytest.MonkeyPatch) -> None:
     def hidden(name: str) -> None:
         return None
 
     monkeypatch.setattr("shutil.which", hidden)
     infra.sandbox_command.forget_probe()
     try:
-        assert probe_level() == "none"
+        assert probe_level() != "full"
     finally:
         infra.sandbox_command.forget_probe()
-
-
-# What the supervisor makes of it.
-
-
-@dataclass
-class Clock:
-    """Time that passes only when somebody sleeps."""
-
-    now: float = 1000
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
-@asynccontextmanager
-async def candidate(spec: ChildSpec, level: Level, clock: Clock | None = None) -> AsyncIterator[Candidate]:
-    clock = clock or Clock()
-    kept = Candidate(spec, level=level, monotonic=clock, sleep=clock.sleep, restarts=Backoff(first_s=8))
-    try:
-        yield kept
-    finally:
-        await kept.close()
-
-
-def test_a_frame_whose_child_died_is_tried_once_more(models: Models, tmp_path: Path) -> None:
-    async def main() -> None:
-        async with candidate(models.spec("moods"), "none") as kept:
-            mood = f"once:{tmp_path / 'marker'}"
-            before, tried, behind = await asyncio.gather(ask(kept), ask(kept, mood), ask(kept))
-            assert values(before) == values(tried) == values(behind) == [11, 22, 33]
-
-    run(main())
-
-
-def test_a_frame_that_kills_its_child_twice_fails_and_the_next_one_is_answered(
-    models: Models, best: Level
-) -> None:
-    async def main() -> None:
-        clock = Clock()
-        async with candidate(models.spec("moods"), best, clock) as kept:
-            poison, behind = await asyncio.gather(ask(kept, "exits"), ask(kept))
-            assert failed(poison).kind == "died"
-            assert values(behind) == [11, 22, 33]
-
-    run(main())
-
-
-def test_a_child_killed_from_outside_is_replaced(models: Models, best: Level) -> None:
-    async def main() -> None:
-        async with candidate(models.spec("moods"), best) as kept:
-            assert values(await ask(kept)) == [11, 22, 33]
-            killed = kept.pid
-            os.kill(killed, signal.SIGKILL)
-            while kept.pid == killed:
-                assert values(await ask(kept)) == [11, 22, 33]
-
-    run(main())
-
-
-def test_frames_behind_a_hanging_one_are_answered_by_the_next_child(models: Models, best: Level) -> None:
-    async def main() -> None:
-        async with candidate(models.spec("moods", timeout_s=1), best) as kept:
-            hung, behind = await asyncio.gather(ask(kept, "hangs"), ask(kept))
-            assert failed(hung).kind == "timeout"
-            assert values(behind) == [11, 22, 33]
-
-    run(main())
-
-
-def test_a_model_that_fails_to_load_is_not_loaded_again_before_its_time(
-    models: Models, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    starts = counted(monkeypatch)
-
-    async def main() -> None:
-        clock = Clock()
-        async with candidate(models.spec("unloadable"), "none", clock) as kept:
-            assert failed(await kept.start()).kind == "error"
-            for _ in range(3):
-                answer = failed(await ask(kept))
-                assert (answer.kind, answer.begun) == ("error", True)
-                assert "cannot be loaded: RuntimeError: no licence" in answer.text
-            assert starts() == 1
-            clock.now += 60
-            await ask(kept)
-            assert starts() == 2
-            clock.now += 60
-            await ask(kept)
-            assert starts() == 2
-
-    run(main())
-
-
-def test_a_death_while_loading_is_tried_once_more(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
-    starts = counted(monkeypatch)
-
-    async def main() -> None:
-        async with candidate(models.spec("dead-on-arrival"), "none") as kept:
-            answer = failed(await kept.start())
-            assert (answer.kind, "exit status 5" in answer.text) == ("died", True)
-            assert starts() == 2
-            assert failed(await ask(kept)).begun
-            assert starts() == 2
-
-    run(main())
-
-
-def counted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """Count the children that are started from here on."""
-    seen: list[Path] = []
-
-    def launch(model: Path, level: Level, scratch: Path) -> Launch:
-        seen.append(model)
-        return original(model, level, scratch)
-
-    original = infra.sandbox_command.launch
-    monkeypatch.setattr(infra.sandbox, "launch", launch)
-    return lambda: len(seen)
-
-
-def test_each_end_in_a_row_is_waited_for_twice_as_long_up_to_a_limit() -> None:
-    backoff = Backoff(first_s=1, most_s=5)
-    assert [backoff.delay_s(failures) for failures in range(6)] == [0, 0, 1, 2, 4, 5]
-    assert backoff.delay_s(10_000) == 5
