@@ -27,10 +27,8 @@ def exact_sum(values: np.ndarray) -> int:
     Raises:
         ValueError: a value is not finite.
     """
-    total = 0
-    for power, mantissas in _by_power(values):
-        total += _whole_sum(mantissas) << (power + SCALE_BITS)
-    return total
+    mantissas, powers, first = _by_power(values)
+    return _total(_whole_sums(mantissas, first), powers + SCALE_BITS)
 
 
 def exact_sum_of_squares(values: np.ndarray) -> int:
@@ -42,33 +40,40 @@ def exact_sum_of_squares(values: np.ndarray) -> int:
     Raises:
         ValueError: a value is not finite.
     """
-    total = 0
-    for power, mantissas in _by_power(values):
-        # (h·2²⁷ + l)² in three products, each of which fits into 64 bits.
-        high, low = mantissas >> 27, mantissas & ((1 << 27) - 1)
-        square = (_whole_sum(high * high) << 54) + (_whole_sum(high * low) << 28) + _whole_sum(low * low)
-        total += square << (2 * power + SCALE_BITS)
-    return total
+    mantissas, powers, first = _by_power(values)
+    # (h·2²⁷ + l)² in three products, each of which fits into 64 bits.
+    high, low = mantissas >> 27, mantissas & ((1 << 27) - 1)
+    parts = [_whole_sums(product, first) for product in (high * high, high * low, low * low)]
+    squares = [(a << 54) + (b << 28) + c for a, b, c in zip(*parts, strict=True)]
+    return _total(squares, 2 * powers + SCALE_BITS)
 
 
-def _by_power(values: np.ndarray) -> list[tuple[int, np.ndarray]]:
-    """The values as whole numbers of 53 bits, int64, by the power of two that each is to be multiplied with."""
+def _by_power(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The values as whole numbers of 53 bits, int64, ordered by the power of two that each is to be multiplied with;
+    these powers, each once, and where each begins."""
     flat = np.asarray(values, dtype=np.float64).ravel()
     if not np.all(np.isfinite(flat)):
         raise ValueError("only finite numbers can be summed")
     fractions, exponents = np.frexp(flat)
-    mantissas = np.ldexp(fractions, _MANTISSA_BITS).astype(np.int64)
-    return [
-        (int(exponent) - _MANTISSA_BITS, mantissas[exponents == exponent])
-        for exponent in np.unique(exponents)
-    ]
+    order = np.argsort(exponents, kind="stable")
+    exponents = exponents[order]
+    first = np.flatnonzero(np.diff(exponents, prepend=exponents[:1] - 1))
+    mantissas = np.ldexp(fractions[order], _MANTISSA_BITS).astype(np.int64)
+    return mantissas, exponents[first].astype(np.int64) - _MANTISSA_BITS, first
 
 
-def _whole_sum(values: np.ndarray) -> int:
+def _whole_sums(values: np.ndarray, first: np.ndarray) -> list[int]:
+    """The sum of each stretch of whole numbers."""
+    if not values.size:
+        return []
     # Two halves, so that no partial sum leaves 64 bits below 2²⁶ terms.
-    high = int(np.sum(values >> 26))
-    low = int(np.sum(values & ((1 << 26) - 1)))
-    return (high << 26) + low
+    high = np.add.reduceat(values >> 26, first).tolist()
+    low = np.add.reduceat(values & ((1 << 26) - 1), first).tolist()
+    return [(a << 26) + b for a, b in zip(high, low, strict=True)]
+
+
+def _total(sums: list[int], bits: np.ndarray) -> int:
+    return sum(value << shift for value, shift in zip(sums, bits.tolist(), strict=True))
 
 
 def as_fraction(units: int) -> Fraction:
