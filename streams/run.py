@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from schemas.evaluation import Audit, Counts, Service
+from schemas.evaluation import Audit, Counts, LabelStatistics, Service
 from schemas.faults import Fault
 from schemas.ledger import Covered, Ended, Outcome, Started
 from streams.intervals import IntervalIndex
+from streams.labelling import Labelling
 from streams.ledger_codec import OutcomeRows
-from streams.scores import ABSTAINED, SCORED, UNLABELLED, WAITING, Amount, Measures, Scores
+from streams.scores import ABSTAINED, LABELLED, SCORED, UNLABELLED, WAITING, Amount, Measures, Scores
 from streams.tally import Tally
 from streams.truth import Rows, Truth, Version
 
@@ -30,6 +31,7 @@ class Standing:
     sums: tuple[int, ...]
     series: tuple[tuple[int, ...], ...] = ()
     ranking: tuple[np.ndarray, np.ndarray] | None = field(default=None, compare=False)
+    labels: LabelStatistics
     service: Service | None = None
     faults: tuple[Fault, ...] = ()
 
@@ -50,17 +52,30 @@ class Run:
     seen: set[tuple[str, str]] = field(default_factory=set)
     kept: dict[tuple[int, int], tuple[Outcome, Rows | None]] = field(default_factory=dict)
     scores: Scores = field(init=False)
+    #: Frames whose outcome or labels changed since units were last counted, where an agreement asks for units.
+    changed: set[tuple[int, int]] = field(default_factory=set)
+    #: When the broker appended the last frame of each partition; and a moment before which every frame lies before
+    #: these offsets.
+    reached: dict[int, int] = field(default_factory=dict)
+    horizon: tuple[int, dict[int, int]] | None = None
     _dirty: set[tuple[int, int]] = field(default_factory=set)
     #: Repeated frames, until the end is known.
     _repeated: list[tuple[int, int]] = field(default_factory=list)
     #: Frames with rows that waited when they were last measured, by deadline; some may wait no more.
     _waiting: list[tuple[int, tuple[int, int]]] = field(default_factory=list)
     _queued: set[tuple[int, int]] = field(default_factory=set)
+    #: Frames with rows that have no label and may still get one, whatever was answered, where units are counted.
+    _open: set[tuple[int, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.scores = Scores(self.started.agreement, self.measures, subjects=len(self.started.subjects))
         if not self.expected:
             self.expected = dict(self.started.starts)
+
+    @property
+    def in_units(self) -> bool:
+        """Whether the agreement asks for a decision by units."""
+        return self.started.agreement.decision is not None
 
     @property
     def deadline_ms(self) -> int:
@@ -104,6 +119,7 @@ class Run:
     def take(self, outcome: OutcomeRows, truth: Truth) -> Rows | None:
         """Count an outcome in; gives its rows where it has answers that can be scored."""
         meta = outcome.meta
+        self.reached[meta.partition] = meta.appended_ms
         if (meta.asset, meta.frame) in self.seen:
             # Its sender was not sure that it had arrived, and sent it again: the rows are there already.
             self.tally.repeated += 1
@@ -128,9 +144,14 @@ class Run:
             )
             self.place(rows, truth)
         # Kept until the end is known: frames past it are taken out again.
-        if self.until is None or rows is not None:
+        if self.until is None or rows is not None or self.in_units:
             self.kept[meta.partition, meta.last] = (meta, rows)
+            self._note_change((meta.partition, meta.last))
         return rows
+
+    def _note_change(self, key: tuple[int, int]) -> None:
+        if self.in_units:
+            self.changed.add(key)
 
     def _answers(self, outcome: OutcomeRows) -> np.ndarray | None:
         """The answers to a frame's rows, of which a failed one has none; None where the rows are not known."""
@@ -143,6 +164,10 @@ class Run:
     def place(self, rows: Rows, truth: Truth) -> None:
         """Join rows with what is known, and keep them to be joined with what comes."""
         rows.truth = truth.resolve(rows)
+        noted = Labelling()
+        for version in truth.about(rows):
+            self._note_arrival(rows, version, noted)
+        self._note(rows, noted)
         self.rows.setdefault(rows.asset, IntervalIndex()).add(rows.start_us, rows.end_us, rows)
         self.by_frame.setdefault((rows.asset, rows.frame), []).append(rows)
         self._dirty.add(rows.key)
@@ -157,15 +182,17 @@ class Run:
         self.tally.repeated -= sum(offset >= until.get(at, 0) for at, offset in self._repeated)
         self._repeated.clear()
         # What can no more be taken out, and has no rows that a label could change, has nothing left to say.
-        self.kept = {key: one for key, one in self.kept.items() if one[1] is not None}
+        if not self.in_units:
+            self.kept = {key: one for key, one in self.kept.items() if one[1] is not None}
 
     def _drop(self, key: tuple[int, int]) -> None:
         meta, rows = self.kept.pop(key)
+        self._note_change(key)
+        self._open.discard(key)
         self.tally.count(meta, -1)
         if rows is not None:
             rows.result = "dropped"
-            self.tally.corrected -= rows.corrected
-            self.tally.labels_late -= rows.late
+            self.tally.labelling.add(rows.labelling, -1)
             self._dirty.discard(key)
             self.scores.drop(rows)
 
@@ -174,6 +201,23 @@ class Run:
         return self.until is not None and all(
             self.expected.get(partition, offset) >= offset for partition, offset in self.until.items()
         )
+
+    def passed(self) -> list[tuple[int, int, int, int]]:
+        """For each partition that is not done a place in the telemetry before which it holds nothing new.
+
+        A place is the broker's timestamp, partition, offset and row of a frame. The broker's timestamps never fall.
+        """
+        at_ms, ends = self.horizon or (-1, {})
+        return [
+            (
+                max(self.reached.get(partition, -1), at_ms if offset >= ends.get(partition, 0) else -1),
+                partition,
+                offset,
+                0,
+            )
+            for partition, offset in self.expected.items()
+            if self.until is None or offset < self.until.get(partition, 0)
+        ]
 
     # --- labels ---------------------------------------------------------------------------------------------------
 
@@ -196,18 +240,28 @@ class Run:
         found = index.overlapping(start_us, end_us) if index is not None else []
         return [rows for rows in found if rows.result != "dropped"]
 
-    def relabel(self, rows: Rows, truth: np.ndarray) -> None:
-        """Give rows their labels anew, and note how many changed after they were known."""
-        changed = ~np.isnan(rows.truth) & ~((rows.truth == truth) | (np.isnan(rows.truth) & np.isnan(truth)))
-        rows.corrected += int(np.count_nonzero(changed))
-        self.tally.corrected += int(np.count_nonzero(changed))
-        rows.truth = truth
+    def relabel(self, rows: Rows, version: Version, resolved: np.ndarray, watermark_us: int | None) -> None:
+        """Give rows their labels anew because of a version that came in time, and note what changed after it counted."""
+        noted = Labelling()
+        self._note_arrival(rows, version, noted)
+        before, _ = self.scores.known(rows, watermark_us)
+        rows.truth = resolved
+        after, _ = self.scores.known(rows, watermark_us)
+        noted.changed(before, after, self.started.agreement)
+        self._note(rows, noted)
         self._dirty.add(rows.key)
 
     def come_late(self, rows: Rows) -> None:
         """Note a label that came after the deadline of these rows."""
-        rows.late += 1
-        self.tally.labels_late += 1
+        self._note(rows, Labelling(late=1))
+
+    def _note_arrival(self, rows: Rows, version: Version, noted: Labelling) -> None:
+        appended_ms = rows.deadline_ms - self.deadline_ms
+        noted.came(version.rows_of(rows), max(0, version.appended_ms - appended_ms))
+
+    def _note(self, rows: Rows, noted: Labelling) -> None:
+        rows.labelling.add(noted)
+        self.tally.labelling.add(noted)
 
     def expire(self, at_ms: int) -> None:
         """Have the frames measured again whose deadline lies before that time."""
@@ -229,19 +283,32 @@ class Run:
             rows = self.kept[key][1]
             if rows is None:
                 continue
-            self.scores.measure(rows, truths[rows.asset].watermark_for(rows.deadline_ms), ticked_ms)
-            if self.scores.waits(key) and key not in self._queued:
+            watermark_us = truths[rows.asset].watermark_for(rows.deadline_ms)
+            self.scores.measure(rows, watermark_us, ticked_ms)
+            if self.in_units:
+                self._note_change(key)
+                self._note_open(rows, watermark_us, ticked_ms)
+            if self._waits(key) and key not in self._queued:
                 self._queued.add(key)
                 heapq.heappush(self._waiting, (rows.deadline_ms, key))
         self._dirty.clear()
 
+    def _note_open(self, rows: Rows, watermark_us: int | None, ticked_ms: int) -> None:
+        """A unit is closed when its rows are, also those that were not answered."""
+        known, under = self.scores.known(rows, watermark_us)
+        closed = rows.deadline_ms < ticked_ms or bool(np.all(under | ~np.isnan(known)))
+        (self._open.discard if closed else self._open.add)(rows.key)
+
+    def _waits(self, key: tuple[int, int]) -> bool:
+        return self.scores.waits(key) or key in self._open
+
     def awaiting(self) -> bool:
         """Whether any row still waits for a label; asked after `settle`."""
-        return self.scores.awaiting()
+        return self.scores.awaiting() or bool(self._open)
 
     def next_deadline_ms(self) -> int | None:
         """The earliest deadline of a frame with rows that wait; asked after `settle`."""
-        while self._waiting and not self.scores.waits(self._waiting[0][1]):
+        while self._waiting and not self._waits(self._waiting[0][1]):
             self._queued.discard(heapq.heappop(self._waiting)[1])
         return self._waiting[0][0] if self._waiting else None
 
@@ -255,6 +322,9 @@ class Run:
                 sums=amount.sums,
                 series=amount.series,
                 ranking=amount.ranking,
+                labels=self.tally.labelling.told(
+                    labelled=amount.states[LABELLED], rows=sum(amount.states[:LABELLED])
+                ),
                 service=None if self.started.baseline else self.tally.service.told(),
                 faults=self.tally.faults(),
             )
@@ -280,7 +350,7 @@ class Run:
             frames_repeated=tally.repeated,
             duplicates=tally.duplicates,
             gaps=tally.gaps,
-            labels_late=tally.labels_late,
-            corrected=tally.corrected,
+            labels_late=tally.labelling.late,
+            corrected=tally.labelling.corrected,
             failed_by_kind={kind: rows for kind, rows in sorted(tally.failed_by_kind.items()) if rows},
         )
