@@ -14,7 +14,7 @@ from agents.labels import Labels
 from agents.ports import Board, Crash, Log, Sender, put
 from agents.reports import Reports
 from agents.runner import Arrival
-from models.metrics import Metrics, every_metric, metrics_for
+from models.metrics import Metrics, every_metric, metrics_for, spent
 from models.rehearsal import rehearsed
 from models.verdicts import judge
 from schemas.base import Offsets
@@ -120,6 +120,8 @@ def _of_run(
             audit=standing.audit,
             confusion=metrics.confusion(standing.sums),
             metrics=every_metric(metrics, standing),
+            cost=spent(started.agreement, standing.sums),
+            labels=standing.labels,
             service=standing.service,
             faults=standing.faults,
             sandbox=started.sandbox,

@@ -60,6 +60,28 @@ class Service(Record):
     peak_mb: int
 
 
+class LabelStatistics(Record):
+    """What is known of labels beside what they say (라벨 통계)."""
+
+    #: Rows that were answered or failed, and those of them that have a label, silence that means normal included.
+    rows: int = 0
+    labelled: int = 0
+    #: From a row's arrival to a label for it, over rows and versions that came in time; exact to within an eighth.
+    delay_p50_ms: int | None = None
+    delay_p90_ms: int | None = None
+    #: Rows whose label was changed after it had counted: `from/to`, `from/unlabelled`; of numbers `up`, `down`, `unlabelled`.
+    corrections: dict[str, int] = {}
+
+
+class Spent(Record):
+    """What the scored answers cost the manufacturer, by the agreement's costs (비용)."""
+
+    #: ISO 4217.
+    currency: str
+    #: Whole units of the currency.
+    amount: int
+
+
 class Evaluation(Record):
     """Scores of one subject of a pairing at one position of the ledger."""
 
@@ -84,6 +106,9 @@ class Evaluation(Record):
     #: Confusion by `actual/predicted` class names; empty in regression.
     confusion: dict[str, int] = {}
     metrics: dict[str, float]
+    #: Where costs are agreed.
+    cost: Spent | None = None
+    labels: LabelStatistics | None = None
     #: What answering cost; nothing for baselines, which cost nothing.
     service: Service | None = None
     #: What went wrong, the most frequent first; the rest of the kinds is in `audit.failed_by_kind`.

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from schemas.base import Digest, Ident, Moment, Record
-from schemas.evaluation import Audit, Counts, Outcome, Service
+from schemas.evaluation import Audit, Counts, LabelStatistics, Outcome, Service, Spent
 from schemas.events import Fact
 from schemas.faults import Fault
 
@@ -36,6 +36,8 @@ class FeedEvaluation(Record):
     audit: Audit | None = None
     metrics: dict[str, float] | None = None
     confusion: dict[str, int] | None = None
+    cost: Spent | None = None
+    labels: LabelStatistics | None = None
     service: Service | None = None
     #: Faults of its candidate, for the start-up and the plant to mend.
     faults: tuple[Fault, ...] = ()

@@ -79,6 +79,8 @@ def evaluation_for(party: Ident, pairing: Pairing, evaluation: Evaluation) -> Fe
         audit=evaluation.audit if counts else None,
         metrics=evaluation.metrics if metrics else None,
         confusion=evaluation.confusion if metrics else None,
+        cost=evaluation.cost if metrics else None,
+        labels=evaluation.labels if counts else None,
         service=evaluation.service if counts else None,
         faults=evaluation.faults if party in (pairing.manufacturer, pairing.startup) else (),
     )

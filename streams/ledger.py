@@ -144,10 +144,9 @@ class Book:
             for rows in run.affected(asset, (version, *before)):
                 if version.appended_ms > rows.deadline_ms:
                     run.come_late(rows)
-                elif in_order and not before:
-                    run.relabel(rows, version.over(rows))
-                else:
-                    run.relabel(rows, truth.resolve(rows))
+                    continue
+                resolved = version.over(rows) if in_order and not before else truth.resolve(rows)
+                run.relabel(rows, version, resolved, truth.watermark_for(rows.deadline_ms))
         return True
 
     def _watermark(self, entry: Watermark) -> bool:

@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 
 from schemas.evaluation import Service
 from schemas.ledger import Outcome
-
-#: Each power of two is cut into so many buckets: a quantile is told to within 1/8 of itself.
-_STEPS = 8
+from streams.buckets import bucket_of, quantile
 
 
 @dataclass(kw_only=True)
@@ -38,35 +36,9 @@ class ServiceTally:
             return None
         return Service(
             frames=self.frames,
-            p50_us=self._quantile(50),
-            p95_us=self._quantile(95),
-            p99_us=self._quantile(99),
+            p50_us=quantile(self.buckets, 50),
+            p95_us=quantile(self.buckets, 95),
+            p99_us=quantile(self.buckets, 99),
             cpu_us_per_1000_rows=1000 * self.cpu_us // self.rows if self.rows else 0,
             peak_mb=-(-self.peak_kb // 1024),
         )
-
-    def _quantile(self, percent: int) -> int:
-        """The smallest bucket's upper end that at least so many of a hundred frames do not exceed."""
-        wanted = -(-self.frames * percent // 100)
-        seen = 0
-        for bucket in sorted(self.buckets):
-            seen += self.buckets[bucket]
-            if seen >= wanted:
-                return upper_end(bucket)
-        return 0
-
-
-def bucket_of(value: int) -> int:
-    """The number of a value's bucket: 0 … 7 for themselves, then eight buckets a power of two."""
-    if value < _STEPS:
-        return max(0, value)
-    power = value.bit_length() - 4
-    return _STEPS * power + (value >> power)
-
-
-def upper_end(bucket: int) -> int:
-    """The largest value of a bucket."""
-    if bucket < 2 * _STEPS:
-        return bucket
-    power = bucket // _STEPS - 1
-    return ((_STEPS + bucket % _STEPS + 1) << power) - 1

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from schemas.faults import FailureKind, Fault
 from schemas.ledger import Outcome
+from streams.labelling import Labelling
 from streams.service import ServiceTally
 
 #: Different faults that are told apart: a candidate chooses among them, so that they are few is what keeps rows in.
@@ -24,8 +25,7 @@ class Tally:
     repeated: int = 0
     duplicates: int = 0
     gaps: int = 0
-    labels_late: int = 0
-    corrected: int = 0
+    labelling: Labelling = field(default_factory=Labelling)
     failed_by_kind: dict[str, int] = field(default_factory=dict)
     service: ServiceTally = field(default_factory=ServiceTally)
     #: Failed frames by kind, exception and place.

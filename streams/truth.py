@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from streams.intervals import IntervalIndex
+from streams.labelling import Labelling
 
 
 @dataclass(kw_only=True)
@@ -24,8 +25,7 @@ class Rows:
         scores: what was given beside the answers, of the same shape; None where there is nothing.
         truth: float64 codes, shape (n,); not-a-number is unknown.
         deadline_ms: labels appended later than this do not count for the frame.
-        corrected: how often a row's label was changed after it was known.
-        late: labels that came after the deadline.
+        labelling: what is known of their labels beside what they say.
     """
 
     frame: str
@@ -38,8 +38,7 @@ class Rows:
     answers: np.ndarray
     truth: np.ndarray
     scores: np.ndarray | None = None
-    corrected: int = 0
-    late: int = 0
+    labelling: Labelling = field(default_factory=Labelling)
 
     @property
     def key(self) -> tuple[int, int]:
@@ -90,6 +89,12 @@ class Version:
             self._lay_points(rows, truth)
         elif self.code is not None:
             truth[(rows.times_us >= self.start_us) & (rows.times_us < self.end_us)] = self.code
+
+    def rows_of(self, rows: Rows) -> int:
+        """How many of the rows it says something about."""
+        said = np.full(rows.times_us.size, np.nan)
+        self.lay(rows, said)
+        return int(np.count_nonzero(~np.isnan(said)))
 
     def _lay_points(self, rows: Rows, truth: np.ndarray) -> None:
         assert self.times_us is not None and self.codes is not None
@@ -146,11 +151,16 @@ class Truth:
     def resolve(self, rows: Rows) -> np.ndarray:
         """The labels of these rows: float64, shape (n,), not-a-number where there is none."""
         truth = np.full(rows.times_us.size, np.nan)
-        found = [*self.versions.overlapping(rows.start_us, rows.end_us), *self.by_frame.get(rows.frame, ())]
-        for version in sorted(found, key=lambda one: one.offset):
-            if version.appended_ms <= rows.deadline_ms and self._newest_for(version, rows):
+        for version in self.about(rows):
+            if self._newest_for(version, rows):
                 version.lay(rows, truth)
         return truth
+
+    def about(self, rows: Rows) -> list[Version]:
+        """The versions that may be about these rows and came in time, in the order of the label topic."""
+        found = [*self.versions.overlapping(rows.start_us, rows.end_us), *self.by_frame.get(rows.frame, ())]
+        in_time = (one for one in found if one.appended_ms <= rows.deadline_ms)
+        return sorted(in_time, key=lambda one: one.offset)
 
     def _newest_for(self, version: Version, rows: Rows) -> bool:
         return not any(

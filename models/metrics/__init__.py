@@ -17,12 +17,13 @@ from typing import Protocol
 
 import numpy as np
 
-from models.metrics.classes import AnomalyMetrics, BinaryMetrics, ClassMetrics
+from models.metrics.classes import AnomalyMetrics, BinaryMetrics, ClassMetrics, cost_of
 from models.metrics.numbers import LifeMetrics, RegressionMetrics
 from models.metrics.ranking import average_precision
 from models.metrics.series import series_metrics
 from models.metrics.sums import Sums
 from schemas.agreement import Agreement, Task
+from schemas.evaluation import Spent
 
 __all__ = [
     "AnomalyMetrics",
@@ -34,6 +35,7 @@ __all__ = [
     "Sums",
     "every_metric",
     "metrics_for",
+    "spent",
 ]
 
 
@@ -91,6 +93,14 @@ def metrics_for(agreement: Agreement) -> Metrics:
     if len(agreement.classes) == 2:
         return BinaryMetrics(classes=agreement.classes)
     return ClassMetrics(classes=agreement.classes)
+
+
+def spent(agreement: Agreement, sums: Sums) -> Spent | None:
+    """What answers with these sums cost; None where no costs are agreed."""
+    if agreement.cost is None:
+        return None
+    amount = cost_of(agreement.cost.table(agreement.classes), sums)
+    return Spent(currency=agreement.cost.currency, amount=amount)
 
 
 def every_metric(metrics: Metrics, figures: Figures) -> dict[str, float]:

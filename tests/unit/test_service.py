@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.ledger import Outcome
-from streams.service import ServiceTally, bucket_of, upper_end
+from streams.buckets import bucket_of, upper_end
+from streams.service import ServiceTally
 from streams.tally import MOST_FAULTS, Tally
 from tests.unit.ledger_examples import outcome
 
