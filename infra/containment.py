@@ -122,7 +122,7 @@ def try_level(level: Level) -> Trial:
     """Start a process at a level, and have it try to break out. Nothing is tried where nothing is promised."""
     if not HOLDS[level]:
         return Trial(level=level)
-    with tempfile.TemporaryDirectory(prefix="probe-") as name, _outside(Path(name)) as target:
+    with tempfile.TemporaryDirectory(prefix="probe-") as name, outside(Path(name)) as target:
         program = _program(Path(name))
         launched = command(program, level)
         told = target | {"own": [launched.model, *launched.packages]}
@@ -152,8 +152,8 @@ def _program(folder: Path) -> Program:
 
 
 @contextlib.contextmanager
-def _outside(folder: Path) -> Iterator[dict[str, object]]:
-    """What the probe tries to reach from inside: all of it open to everyone, so that only the level holds it."""
+def outside(folder: Path) -> Iterator[dict[str, object]]:
+    """What an attempt tries to reach from inside: all of it open to everyone, so that only the level holds it."""
     canary, path, abstract = folder / "canary", folder / "socket", f"fieldproof-{secrets.token_hex(8)}"
     canary.write_text("canary")
     memory = ctypes.create_string_buffer(8)

@@ -42,11 +42,11 @@ def main() -> None:
     target = json.loads(sys.argv[1])
     # What replaces this program comes last: where that succeeds, its line is never written.
     for what, attempts in {**ATTEMPTS, "execute": (_execute,)}.items():
-        sys.stdout.write(json.dumps([what, *_tried(attempts, target)]) + "\n")
+        sys.stdout.write(json.dumps([what, *tried(attempts, target)]) + "\n")
         sys.stdout.flush()
 
 
-def _tried(attempts: Attempts, target: dict[str, Any]) -> tuple[bool, str]:
+def tried(attempts: Attempts, target: dict[str, Any]) -> tuple[bool, str]:
     """Whether all attempts were held, and how the first one went that was not, else the last."""
     told = ""
     for attempt in attempts:
