@@ -29,6 +29,7 @@ _MEMORY_LOOK_S = 0.25
 class Meter:
     """What the kernel says that a process has used. Once the process has ended it stays at what was read last.
 
+    Processes that it starts are not counted; from level `reduced` on it starts none.
     A number that is taken by another process meanwhile would be read as this one's: numbers come around after
     thousands of starts, and the platform learns of an end within a turn of its loop.
     """

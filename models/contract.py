@@ -34,11 +34,11 @@ class Predicted:
 
     #: Shape (n_columns, n_rows): predictions (class codes or values), then scores if declared. NaN abstains.
     columns: npt.NDArray[np.float64]
-    #: CPU time of the whole process during `predict`, as the child reports it.
+    #: CPU time of all threads of the process since its answer before, read from the kernel; 0 where that does not say.
     cpu_ns: int
     #: From handing the frame over, or from the answer before it where it had to queue, to the last byte.
     wall_ns: int
-    #: The largest resident size of the child so far.
+    #: The largest resident size of the child so far, read from the kernel.
     max_rss_kb: int
 
 
@@ -49,13 +49,13 @@ class Failed:
     kind: FailureKind
     #: For the plant only: it may contain the plant's values.
     text: str
-    #: The exception's class, where one was raised.
+    #: The exception's class where one was raised, `Exception` for any that is not well known; a start-up may see it.
     exception: str | None = None
     #: The model's own file and line, such as `code/model.py:12`; a start-up may see it.
     where: str | None = None
     #: False where the child ended before this frame's turn: it says nothing about this frame, ask again.
     begun: bool = True
-    #: What it cost until then, as of an answer.
+    #: What it cost until then, as of an answer. The CPU time is as of the last look where the process died.
     cpu_ns: int = 0
     wall_ns: int = 0
     max_rss_kb: int = 0

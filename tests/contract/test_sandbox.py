@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 import infra.sandbox
 import infra.sandbox_command
 from infra.child_process import STDERR_BYTES
+from infra.environment import own_environment
 from infra.sandbox import Sandbox, SandboxUnavailable
 from infra.sandbox_command import Launch, Level, probe_level
 from models.contract import Failed, Predicted
@@ -352,6 +354,21 @@ def test_a_model_that_takes_too_long_to_load_is_a_timeout(models: Models, best: 
     async def main() -> None:
         child = Sandbox(models.spec("slow-to-load", start_timeout_s=6), level=best)
         assert failed(await child.start()).kind == "timeout"
+
+    run(main())
+
+
+def test_packages_of_its_own_that_do_not_import_are_the_candidates_fault(
+    models: Models, best: Level, tmp_path: Path
+) -> None:
+    own = replace(own_environment(), packages=tmp_path)
+
+    async def main() -> None:
+        child = Sandbox(models.spec("moods", environment=own), level=best)
+        answer = failed(await child.start())
+        assert answer.kind == "died"
+        assert "No module named 'mlflow'" in answer.text
+        assert child.ended
 
     run(main())
 
