@@ -8,39 +8,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import NoReturn, TypeVar
 
 from agents.labels import Labels
 from agents.reports import Reports
 from agents.runner import Assignment, Runner
 from agents.scorer import Scorer
-from infra import submission
+from infra.attempt import Attempt
 from infra.candidate import Candidate
-from infra.environment import Environment
 from infra.errors import InfraError
 from infra.memory import MemoryBoard, MemoryTopics, NoState, Reader
-from infra.model_files import UnusableModel, digest_of
+from infra.model_files import UnusableModel
 from infra.results import Scoreboard, read_result
 from infra.sandbox import ChildSpec, SandboxUnavailable
-from infra.sandbox_command import Level
 from models.baselines import Constants
-from models.contract import Contract, Failed, Predicted, Predictor
-from schemas.agreement import Agreement
+from models.contract import Failed, Predicted, Predictor
 from schemas.evaluation import Verdict
 from schemas.faults import Fault
-from schemas.pairing import BASELINES, Deployment, Pairing, Phase, deployment_id
-from schemas.pairing import Candidate as Submitted
-from schemas.parties import Asset, Plant, Tag
+from schemas.pairing import Deployment, Pairing, Phase
 from streams import topics
 from streams.export_plan import Planned
-from streams.export_text import Problem
-from streams.exports import AssetRows, Export
-from streams.frames import moment
-
-#: What evaluations at home call the pairing, the plant and the start-up.
-PAIRING, PLANT, STARTUP = "try-out", "here", "start-up"
 
 #: Messages handed out ahead of what is done.
 AHEAD = 64
@@ -54,7 +42,7 @@ class NotLoaded(UnusableModel):
     """The model was not loaded; on the platform every frame would fail."""
 
     def __init__(self, failure: Failed) -> None:
-        super().__init__(f"the model cannot be loaded: {failure.text}")
+        super().__init__(failure.text)
         self.trouble = Trouble(fault=_fault(failure, 1), text=failure.text)
 
 
@@ -68,63 +56,6 @@ class Trouble:
 
     fault: Fault
     text: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attempt:
-    """A model under an agreement on this machine."""
-
-    #: The folder of the MLflow model.
-    model: Path
-    contract: Contract
-    agreement: Agreement
-    plant: Plant
-    environment: Environment
-    #: How the model's code is held.
-    level: Level
-
-    def pairing(self, *, now_ms: int) -> Pairing:
-        """The pairing as it would stand in a trial that has just begun."""
-        agreement, digest = self.agreement, self.agreement.digest()
-        name = submission.readable(self.model.resolve().name)
-        candidate = Submitted(
-            id=name,
-            startup=STARTUP,
-            model=name,
-            version="0",
-            digest=digest_of(self.model),
-            context_rows=self.contract.context_rows,
-            with_ts=self.contract.with_ts,
-            with_asset=self.contract.with_asset,
-        )
-        baselines = tuple(one.name for one in agreement.baselines)
-        deployments = [
-            Deployment(id=deployment_id(PAIRING, name), subjects=(name,), candidate=candidate, starts={0: 0}),
-            Deployment(id=deployment_id(PAIRING, BASELINES), subjects=baselines, starts={0: 0})
-            if baselines
-            else None,
-        ]
-        return Pairing(
-            id=PAIRING,
-            programme=PAIRING,
-            need=PAIRING,
-            plant=self.plant.id,
-            manufacturer=self.plant.owner,
-            startup=STARTUP,
-            coordinators=(),
-            agreement=agreement,
-            agreement_digest=digest,
-            phase=Phase.RUNNING,
-            since=moment(now_ms * 1000),
-            why="a try at home",
-            candidates=(candidate,),
-            telemetry_from={0: 0},
-            labels_from={0: 0},
-            deployments=tuple(one for one in deployments if one is not None),
-            trials=1,
-            simulated=self.plant.simulated,
-            fact=0,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,47 +80,6 @@ class Tried:
         return verdict
 
 
-def plant_of(agreement: Agreement) -> Plant:
-    """A plant that has what the agreement names and nothing more."""
-    return Plant(
-        id=PLANT,
-        name=PLANT,
-        owner=PLANT,
-        assets=tuple(Asset(name=name) for name in agreement.assets),
-        tags=tuple(Tag(name=name) for name in agreement.inputs),
-    )
-
-
-def lacking(exports: Iterable[Export], agreement: Agreement) -> list[Problem]:
-    """Inputs of the agreement that files do not have: their rows would be refused on the platform."""
-    problems = []
-    for export in exports:
-        there = {tag for rows in export.assets for tag in rows.values}
-        problems += [
-            Problem(
-                file=export.file,
-                detail=f"there is no column for the input {name!r}; name it with --tag 'COLUMN={name}'",
-            )
-            for name in agreement.inputs
-            if name not in there
-        ]
-    return problems
-
-
-def first_rows(exports: Iterable[Export], count: int) -> list[Export]:
-    """The first rows of each machine in each file."""
-    return [replace(one, assets=tuple(_first(rows, count) for rows in one.assets)) for one in exports]
-
-
-def _first(rows: AssetRows, count: int) -> AssetRows:
-    return AssetRows(
-        asset=rows.asset,
-        times=rows.times[:count],
-        values={tag: column[:count] for tag, column in rows.values.items()},
-        labels=None if rows.labels is None else rows.labels.slice(0, count),
-    )
-
-
 async def try_out(
     attempt: Attempt,
     messages: Iterable[Planned],
@@ -210,16 +100,22 @@ async def try_out(
         NoSandbox: the sandbox does not work here.
     """
     spec = ChildSpec.agreed(attempt.model, attempt.contract, attempt.agreement, attempt.environment)
-    candidate = Candidate(spec, level=attempt.level)
+    candidate = Candidate(spec, level=attempt.level, sleep=_at_once)
+    trial = Trial(attempt, candidate, now_ms=now_ms, progress=progress)
+    candidate.on_suspended = trial.suspended
     try:
         loaded = await candidate.start()
         if isinstance(loaded, Failed):
             raise NotLoaded(loaded)
-        return await _Trial(attempt, candidate, now_ms=now_ms, progress=progress).run(messages)
+        return await trial.run(messages)
     except SandboxUnavailable as error:
         raise NoSandbox(str(error)) from error
     finally:
         await candidate.close()
+
+
+async def _at_once(seconds: float) -> None:
+    """Start a child again without the wait that spares a plant's machine: nothing is counted otherwise for it."""
 
 
 @dataclass(kw_only=True)
@@ -255,13 +151,20 @@ def _fault(failure: Failed, count: int) -> Fault:
     return Fault(kind=failure.kind, exception=failure.exception, where=failure.where, count=count)
 
 
-class _Trial:
-    """One trial in memory, from its start to its verdict."""
+class Trial:
+    """One trial in memory, from its start to its verdict.
+
+    Args:
+        attempt: what is tried.
+        predictor: answers for the model.
+        now_ms: the clock, milliseconds since 1970.
+        progress: told how many rows the model was given and has done with.
+    """
 
     def __init__(
         self,
         attempt: Attempt,
-        candidate: Candidate,
+        predictor: Predictor,
         *,
         now_ms: Callable[[], int],
         progress: Callable[[int], None],
@@ -273,7 +176,7 @@ class _Trial:
         self._pairing = attempt.pairing(now_ms=now_ms())
         self._topics = MemoryTopics(now_ms=self._clock, passing=frozenset({topics.telemetry(plant)}))
         self._board = MemoryBoard(self._pairing)
-        self._witness = _Witness(predictor=candidate, progress=progress)
+        self._witness = _Witness(predictor=predictor, progress=progress)
         self._labels = Labels(plant, sender=self._topics, log=self._topics, board=self._board, crash=_crash)
         self._scorer = Scorer(
             plant,
@@ -286,7 +189,8 @@ class _Trial:
             now_ms=self._clock,
         )
         self._runners = [self._runner(attempt, one) for one in self._pairing.deployments]
-        candidate.on_suspended = self._runners[0].suspended
+        #: To be told when the candidate is suspended.
+        self.suspended = self._runners[0].suspended
         self._frames = [self._topics.reader(topics.telemetry(plant)) for _ in self._runners]
         self._told = self._topics.reader(topics.labels(plant))
         self._entries = self._topics.reader(topics.ledger(plant))

@@ -251,6 +251,7 @@ def tell_understood(screen: Screen, job: Job) -> None:
 def rows_bar(screen: Screen, total: int) -> Iterator[Callable[[int], None]]:
     """A bar of rows that shows how many are done."""
     columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=screen.people, transient=True) as bar:
+    hidden = not screen.people.is_terminal
+    with Progress(*columns, console=screen.people, transient=True, disable=hidden) as bar:
         task = bar.add_task("rows", total=total)
         yield lambda done: bar.update(task, completed=done)

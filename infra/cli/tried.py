@@ -12,6 +12,7 @@ from pathlib import Path
 import typer
 
 from infra.agreement_file import AgreementWrong, read_agreement
+from infra.attempt import Attempt, first_rows, lacking, plant_of
 from infra.cli.exports import FileOptions, Job, plant_of_file, rows_bar, tell_problems, tell_understood
 from infra.cli.screen import Screen, scores, verdict_in_words
 from infra.environment import own_environment
@@ -20,7 +21,7 @@ from infra.replay import BadExport
 from infra.sandbox_command import probe_level
 from infra.settings import Settings
 from infra.submission import checked
-from infra.tryout import Attempt, NotLoaded, Tried, Trouble, first_rows, lacking, plant_of, try_out
+from infra.tryout import NotLoaded, Tried, Trouble, try_out
 from infra.words import Lang, Phrase
 from schemas.agreement import Agreement
 from schemas.evaluation import Evaluation
@@ -212,4 +213,4 @@ class Desk:
         self.say(
             Phrase(f"{fault.count} × {fault.kind}{where}", f"{fault.count}회 {fault.kind}{where}"), "red"
         )
-        self.screen.say(trouble.text)
+        self.screen.people.print(trouble.text, markup=False, soft_wrap=True)
