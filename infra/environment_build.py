@@ -42,6 +42,8 @@ class Limits:
 
     #: Bytes of its files on disk, byte code included.
     size_bytes: int = 4 << 30
+    #: Bytes of the disk that stay free, for the log of a running plant.
+    reserve_bytes: int = 1 << 30
     #: Seconds for building it, downloads included.
     timeout_s: float = 1800
 
@@ -76,7 +78,6 @@ class Build:
         self._draft.mkdir()
         try:
             self._resolve()
-            self._weigh()
             self._install()
             self._compile()
             size = self._check_size()
@@ -114,18 +115,21 @@ class Build:
         draft.replace(self._lock)
 
     def _unresolved(self, ran: Ran) -> EnvironmentUnusable | EnvironmentUnavailable:
-        if not ran.models_fault or not self._base_resolves():
+        if not ran.models_fault:
             return self._unavailable(ran)
+        base = self._resolve_base()
+        if not base.ok:
+            return self._unavailable(base)
         return EnvironmentUnusable(
             f"what the model asks for cannot be installed for {self.title}, from wheels and from this plant's "
             f"package index: {ran.explanation} Change pip_requirements where the model is logged, and log it again."
         )
 
-    def _base_resolves(self) -> bool:
-        """Whether the index has at least what the platform itself needs."""
+    def _resolve_base(self) -> Ran:
+        """Ask for nothing but what the platform itself needs."""
         asked = self._draft / "base.txt"
         asked.write_text("".join(f"{line}\n" for line in _BASE))
-        return self._uv("pip", "compile", str(asked), "-o", str(self._draft / "base.lock")).ok
+        return self._uv("pip", "compile", str(asked), "-o", str(self._draft / "base.lock"))
 
     def _weigh(self) -> None:
         """Refuse what is too large before it is fetched; the index says how large its files are."""
@@ -144,35 +148,47 @@ class Build:
             raise self._too_large(sum(sizes), "to download alone")
 
     def _install(self) -> None:
-        """Put the locked wheels into a plain folder, from which the interpreter starts nothing.
+        """Put the locked wheels in place: from the cache where all of them lie there, else from the index."""
+        ran = self._fill("--offline")
+        if not ran.ok:
+            self._weigh()
+            ran = self._fill()
+        if not ran.ok and ran.models_fault:
+            raise EnvironmentUnusable(
+                f"a package that the model asks for cannot be installed: {ran.explanation} "
+                "Choose another version of it."
+            )
+        if not ran.ok:
+            raise self._unavailable(ran)
+        (self._draft / "packages" / ".lock").unlink(missing_ok=True)
+
+    def _fill(self, *options: str) -> Ran:
+        """Unpack the locked wheels into a plain folder, from which no interpreter starts anything.
 
         Not into a virtual environment: uv would start its Python, which runs what `.pth` files say.
         """
-        target = self._draft / "packages"
         began = time.time()
         free = shutil.disk_usage(self.folder).free
 
         def watch() -> None:
+            left = shutil.disk_usage(self.folder).free
             # A wheel may unpack to anything. Others write to this disk as well, so suspicion is no proof.
-            if free - shutil.disk_usage(self.folder).free <= self.limits.size_bytes:
-                return
-            written = disk_bytes(self._draft, self.uv.cache, since=began)
-            if written > self.limits.size_bytes:
-                raise self._too_large(written, "and more to come")
+            if free - left > self.limits.size_bytes:
+                written = disk_bytes(self._draft, self.uv.cache, since=began)
+                if written > self.limits.size_bytes:
+                    raise self._too_large(written, "and more to come")
+            if left < self.limits.reserve_bytes:
+                raise EnvironmentUnavailable(
+                    f"the disk of {self.folder} has {_megabytes(left)} left, and {_megabytes(self.limits.reserve_bytes)} "
+                    "have to stay free. Make room, then try again."
+                )
 
-        options = ("--no-deps", "--require-hashes", "--target", str(target))
+        options += ("--no-deps", "--require-hashes", "--target", str(self._draft / "packages"))
         try:
-            ran = self._uv("pip", "install", *options, "-r", str(self._lock), watch=watch)
+            return self._uv("pip", "install", *options, "-r", str(self._lock), watch=watch)
         except InfraError as error:
             self._clean_cache(everything=isinstance(error, EnvironmentUnusable))
             raise
-        if not ran.ok and ran.models_fault:
-            raise EnvironmentUnusable(
-                f"a package that the model asks for is no proper wheel: {ran.explanation} Choose another version."
-            )
-        if not ran.ok:
-            raise self._unavailable(ran)
-        (target / ".lock").unlink(missing_ok=True)
 
     def _clean_cache(self, *, everything: bool) -> None:
         """Remove what a uv that was ended has left half unpacked; or all that it unpacked."""

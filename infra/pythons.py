@@ -14,7 +14,7 @@ from pathlib import Path
 from infra.environment import EnvironmentUnavailable, EnvironmentUnusable, own_environment
 from infra.uv import Uv
 
-#: The oldest minor version that candidates may have.
+#: The oldest minor version that candidates may have: Python 3.10 came to its end of life in October 2026.
 OLDEST = (3, 11)
 
 _FETCH_TIMEOUT_S = 600.0
@@ -70,16 +70,16 @@ def find_python(
     minor = f"{wanted[0]}.{wanted[1]}"
     if wanted[:2] < OLDEST:
         raise EnvironmentUnusable(
-            f"the model was made with Python {minor}, and candidates run on {OLDEST[0]}.{OLDEST[1]} or newer: "
-            "make and log it with one of those"
+            f"the model was made with Python {minor}, which is no longer maintained: make and log it with "
+            f"{OLDEST[0]}.{OLDEST[1]} or newer"
         )
-    found = nearest(wanted, [own, *_listed(uv)])
+    found = nearest(wanted, [own, *pythons_here(uv)])
     if found is not None:
         return found
     progress(f"Fetching Python {minor}, once")
     until = time.monotonic() + _FETCH_TIMEOUT_S
     fetched = uv.run(["python", "install", "--no-bin", minor], log=log, until=until)
-    there = [own, *_listed(uv)]
+    there = [own, *pythons_here(uv)]
     found = nearest(wanted, there)
     if found is not None:
         return found
@@ -90,8 +90,8 @@ def find_python(
     )
 
 
-def _listed(uv: Uv) -> list[Python]:
-    """The CPythons that uv finds here, its own ones first."""
+def pythons_here(uv: Uv) -> list[Python]:
+    """The CPythons of this machine, those that uv fetched first."""
     listed = json.loads(
         uv.ask("python", "list", "--only-installed", "--all-versions", "--output-format", "json")
     )

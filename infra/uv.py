@@ -30,9 +30,9 @@ _DROPPED = frozenset(
 )
 
 #: What uv says where the model asks for something that cannot be.
-_MODEL = ("No solution found", "The wheel is invalid", "was included as a URL dependency")
+_MODEL = ("No solution found", "Failed to install", "wheel is invalid", "included as a URL dependency")
 #: What it says besides where the reason lies on this side all the same.
-_PLATFORM = ("network was disabled", "authentication credentials", "returned a 403 Forbidden", "os error 28")
+_PLATFORM = ("network was disabled", "authentication credentials", "returned a 403 Forbidden", "os error")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,19 +75,22 @@ def run_to_end(
         log: the file that takes its output.
         until: when it is ended, on the clock of `time.monotonic`.
         held: a lock that lasts until the program has ended, should this process die before.
-        watch: called twice a second; what it raises ends the program.
+        watch: called at the start and then twice a second; what it raises ends the program.
 
     Raises:
         EnvironmentUnavailable: it cannot be started, or took too long.
     """
     log.unlink(missing_ok=True)
     locks = () if held is None else (held,)
+    # Readable by the users that candidates are, whatever this process keeps to itself.
+    readable = ["/bin/sh", "-c", 'umask 022 && exec "$@"', "sh", *command]
     try:
         # In the root folder: uv reads the settings of the project that it is started in.
-        process = start(command, log_path=log, env=environment, cwd=Path("/"), held=locks)
+        process = start(readable, log_path=log, env=environment, cwd=Path("/"), held=locks)
     except ProcessFailed as error:
         raise EnvironmentUnavailable(str(error)) from error
     with process:
+        watch()
         while (code := process.wait(_LOOK_S)) is None:
             watch()
             if time.monotonic() >= until:
