@@ -12,8 +12,10 @@ from infra.environments import Environments
 from infra.errors import InfraError, MlflowUnavailable
 from infra.model_registry import ModelRegistry
 from infra.sandbox_command import Level
+from infra.shipped import shipped
 from models.contract import Failed, Predicted
 from schemas.pairing import Candidate, Pairing
+from streams.holding import why_not
 
 log = logging.getLogger(__name__)
 
@@ -85,4 +87,20 @@ class Preparation:
             return Waiting(reason=str(error))
         except (InfraError, EnvironmentUnusable) as error:
             return Unusable(reason=str(error))
-        return Ready(model=model, environment=environment, held=self._level)
+        return self._held(model, environment, pairing)
+
+    def _held(self, model: Path, environment: Environment, pairing: Pairing) -> Ready | Forbidden:
+        """Where the level is not the full one, what its submission says of the model is not enough."""
+        own = shipped(model)
+        refusal = why_not(
+            self._level, pairing.agreement.classification, shipped=own, allow_unsandboxed=self._unsandboxed
+        )
+        if refusal is not None:
+            return Forbidden(reason=str(refusal))
+        if self._level == "full":
+            held = "full"
+        elif own:
+            held = f"{self._level}, one of the project's own models"
+        else:
+            held = f"{self._level}, allowed by the plant's operator" if self._level == "none" else self._level
+        return Ready(model=model, environment=environment, held=held)

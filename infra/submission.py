@@ -11,6 +11,7 @@ from infra.client import Answer, Client
 from infra.errors import InfraError
 from infra.model_files import UnusableModel, contract_of, digest_of
 from infra.model_registry import Registered, download, register, resolve
+from infra.shipped import shipped
 from infra.words import Phrase
 from models.contract import Contract, check_signature
 from schemas.agreement import Agreement
@@ -80,9 +81,9 @@ def _from_folder(client: Client, pairing: Pairing, folder: Path, name: str | Non
         # The same files again: asking once more gives the fact that took them in.
         return there
     title = name or folder.resolve().name
-    _not_refused(client, pairing, _candidate(pairing, _next_version(title), contract, digest))
+    _not_refused(client, pairing, _candidate(pairing, _next_version(title), contract, folder))
     registered = register(client.addresses.mlflow, folder, title)
-    return _candidate(pairing, registered, contract, digest)
+    return _candidate(pairing, registered, contract, folder)
 
 
 def _next_version(name: str) -> Registered:
@@ -111,7 +112,7 @@ def _from_registry(client: Client, pairing: Pairing, address: str) -> Candidate:
     )
     with tempfile.TemporaryDirectory() as draft:
         folder = download(client.addresses.mlflow, pinned, Path(draft))
-        return _candidate(pairing, registered, checked(folder, pairing.agreement), digest_of(folder))
+        return _candidate(pairing, registered, checked(folder, pairing.agreement), folder)
 
 
 def checked(folder: Path, agreement: Agreement) -> Contract:
@@ -132,7 +133,7 @@ def checked(folder: Path, agreement: Agreement) -> Contract:
     return contract
 
 
-def _candidate(pairing: Pairing, registered: Registered, contract: Contract, digest: str) -> Candidate:
+def _candidate(pairing: Pairing, registered: Registered, contract: Contract, folder: Path) -> Candidate:
     name = readable(registered.name)
     return Candidate(
         id=f"{name}-v{registered.version}",
@@ -141,7 +142,8 @@ def _candidate(pairing: Pairing, registered: Registered, contract: Contract, dig
         version=registered.version,
         model_id=registered.model_id,
         run_id=registered.run_id,
-        digest=digest,
+        digest=digest_of(folder),
+        shipped=shipped(folder),
         context_rows=contract.context_rows,
         with_ts=contract.with_ts,
         with_asset=contract.with_asset,

@@ -97,13 +97,17 @@ class Plant(Record):
         return self
 
 
+#: How a machine holds a candidate's code.
+SandboxLevel = Literal["full", "reduced", "none"]
+
+
 class Capacity(Record):
     """What the machine that runs a plant's candidates can carry, and how it holds their code."""
 
     cores: int = Field(ge=1)
     memory_mb: int = Field(ge=1)
     #: The sandbox's level, found by trying.
-    sandbox: Literal["full", "reduced", "none"]
+    sandbox: SandboxLevel
     #: Whether its operator lets start-ups' code run without a sandbox.
     unsandboxed: bool = False
 

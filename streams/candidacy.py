@@ -10,6 +10,7 @@ from schemas.requests import ResumeCandidate, RetireCandidate, SubmitCandidate
 from schemas.words import Phrase
 from streams import names
 from streams.conditions import (
+    Refusal,
     asked_by,
     asked_by_plant_side,
     existing,
@@ -18,6 +19,7 @@ from streams.conditions import (
     stands_in,
     still_runs,
 )
+from streams.holding import why_not
 from streams.lifecycle import Installation
 
 #: What a candidate needs of the machine beside the memory that its agreement allows: its worker, its libraries.
@@ -123,6 +125,14 @@ def _fits_the_machine(candidate: Candidate, pairing: Pairing, state: Installatio
     capacity = state.capacities.get(pairing.plant)
     if capacity is None:
         return
+    refusal = why_not(
+        capacity.sandbox,
+        pairing.agreement.classification,
+        shipped=candidate.shipped,
+        allow_unsandboxed=capacity.unsandboxed,
+    )
+    if refusal is not None:
+        raise Refusal(refusal.en, refusal.ko)
     others = [
         one
         for other in state.pairings.values()
