@@ -9,7 +9,8 @@ from decimal import Decimal
 from infra.agreement_names import number
 from infra.words import Phrase
 from infra.yaml_document import Keys
-from models.planning import NINE_IN_TEN, Forecast, Rates, Rule, forecast, units_a_day, units_needed
+from models.planning import NINE_IN_TEN, Forecast, Rates, forecast, units_a_day, units_needed
+from models.reading import Rule
 from schemas.agreement import Agreement
 from schemas.evaluation import Outcome
 from schemas.terms import Decision

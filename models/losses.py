@@ -67,14 +67,15 @@ class Losses:
             cap = FULL * _fraction(decision.loss_cap) / _fraction(largest)
         return cls(share=Share(cap=cap), table=_points(costs, largest))
 
-    def points(self, truth: np.ndarray, answers: np.ndarray, *, silent: int = FULL) -> np.ndarray:
+    def points(self, truth: np.ndarray, answers: np.ndarray, *, silent: int | None = None) -> np.ndarray:
         """What rows lose: int64, shape (n,).
 
         Args:
             truth: float64 codes or numbers, shape (n,), all known.
             answers: float64, shape (n,); not-a-number is silence.
-            silent: points of a silent row.
+            silent: points of a silent row; everything where nothing is said.
         """
+        silent = FULL if silent is None else silent
         if self.table is None:
             return self._distance(truth, answers, silent)
         spoken = np.isfinite(answers)
@@ -89,36 +90,39 @@ class Losses:
         points[np.isnan(share)] = silent
         return points
 
-    def unknown(self, baseline: np.ndarray, candidate: np.ndarray) -> np.ndarray:
+    def unknown(self, rival: np.ndarray, candidate: np.ndarray, *, silent: int | None = None) -> np.ndarray:
         """What rows without a label may lose, whatever their truth: int64, shape (6, n).
 
-        The least and the most of the baseline's points less the candidate's, of the baseline's, and of the candidate's. A
-        silent candidate loses everything, a silent baseline nothing.
+        The least and the most of the rival's points less the candidate's, of the rival's, and of the candidate's. A silent
+        candidate loses everything, a silent rival as much as is said.
         """
+        silent = FULL if silent is None else silent
         if self.table is None:
-            return self._unknown_numbers(baseline, candidate)
-        truths = np.arange(len(self.table), dtype=np.float64)
-        every = np.repeat(truths[:, None], baseline.size, axis=1)
-        shape = every.shape
-        first = self.points(every.ravel(), np.broadcast_to(baseline, shape).ravel(), silent=0).reshape(shape)
-        second = self.points(every.ravel(), np.broadcast_to(candidate, shape).ravel()).reshape(shape)
+            return self._unknown_numbers(rival, candidate, silent)
+        truths = np.repeat(np.arange(len(self.table), dtype=np.float64)[:, None], rival.size, axis=1)
+        first, second = (
+            self.points(truths.ravel(), np.broadcast_to(one, truths.shape).ravel(), silent=points).reshape(
+                truths.shape
+            )
+            for one, points in ((rival, silent), (candidate, FULL))
+        )
         apart = first - second
         return np.array([f for one in (apart, first, second) for f in (one.min(axis=0), one.max(axis=0))])
 
-    def _unknown_numbers(self, baseline: np.ndarray, candidate: np.ndarray) -> np.ndarray:
-        there, here = np.isfinite(baseline), np.isfinite(candidate)
+    def _unknown_numbers(self, rival: np.ndarray, candidate: np.ndarray, silent: int) -> np.ndarray:
+        there, here = np.isfinite(rival), np.isfinite(candidate)
         # Both answers' points are rounded down: their difference may be one more than that of the distance.
-        apart = np.minimum(self._distance(baseline, candidate, FULL) + 1, FULL)
-        apart = np.where(there & here & (baseline == candidate), 0, apart)
-        most = np.where(there, FULL, 0)
+        apart = np.minimum(self._distance(rival, candidate, FULL) + 1, FULL)
+        apart[there & here & (rival == candidate)] = 0
+        first = np.where(there, 0, silent), np.where(there, FULL, silent)
+        second = np.where(here, 0, FULL), np.full(here.size, FULL)
+        both = there & here
         return np.array(
             [
-                np.where(here, -apart, -FULL),
-                np.where(here, np.where(there, apart, 0), most - FULL),
-                np.zeros_like(most),
-                most,
-                np.where(here, 0, FULL),
-                np.full_like(most, FULL),
+                np.where(both, -apart, first[0] - second[1]),
+                np.where(both, apart, first[1] - second[0]),
+                *first,
+                *second,
             ]
         )
 
@@ -128,22 +132,22 @@ class Losses:
         return found
 
     def gains(
-        self, baseline: np.ndarray, candidate: np.ndarray, rows: np.ndarray, unknown: np.ndarray | None = None
+        self, rival: np.ndarray, candidate: np.ndarray, rows: np.ndarray, unknown: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """What the candidate gains on the baseline in units, at the least and at the most: int64 millionths.
+        """What the candidate gains on a rival in units, at the least and at the most: int64 millionths.
 
         Args:
-            baseline, candidate: points of the rows with a label, int64, shape (n,).
+            rival, candidate: points of the rows with a label, int64, shape (n,).
             rows: of each unit, those without a label included.
             unknown: sums of `unknown` over the rows without a label, shape (6, n); None where there are none.
         """
         if unknown is None or not unknown.any():
-            gain = self.losses(baseline, rows) - self.losses(candidate, rows)
+            gain = self.losses(rival, rows) - self.losses(candidate, rows)
             return gain, gain
-        least, most, b_least, b_most, c_least, c_most = unknown
-        low = self._least(baseline, candidate, least, b_least, c_most, rows)
-        high = -self._least(candidate, baseline, -most, c_least, b_most, rows)
-        known = self.losses(baseline, rows) - self.losses(candidate, rows)
+        least, most, r_least, r_most, c_least, c_most = unknown
+        low = self._least(rival, candidate, least, r_least, c_most, rows)
+        high = -self._least(candidate, rival, -most, c_least, r_most, rows)
+        known = self.losses(rival, rows) - self.losses(candidate, rows)
         open_ = unknown.any(axis=0)
         return np.where(open_, low, known), np.where(open_, high, known)
 

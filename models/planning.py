@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
 from models.decision import Mixture, context
+from models.reading import Rule
 from schemas.evaluation import Outcome
 from schemas.terms import Decision
 
@@ -40,23 +41,6 @@ class Rates:
             mean = baseline - candidate
             variance = baseline * (1 - baseline) + candidate * (1 - candidate)
             return cls(mean=mean, sd=variance.sqrt())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rule:
-    """The numbers of a decision that a forecast needs."""
-
-    planned: int
-    #: Of one candidate: the agreement's, divided by its slots.
-    alpha: Decimal
-    margin: Decimal
-
-    @classmethod
-    def of(cls, decision: Decision) -> Rule:
-        """The rule of an agreement, for each of its slots."""
-        with localcontext(context()):
-            alpha = Decimal(repr(decision.alpha)) / decision.slots
-            return cls(planned=decision.planned_units, alpha=alpha, margin=Decimal(repr(decision.margin)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -82,6 +82,102 @@ class Spent(Record):
     amount: int
 
 
+class Outcome(StrEnum):
+    """What the agreement's rule gives at the close."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    EQUIVALENT = "equivalent"
+    INCONCLUSIVE = "inconclusive"
+
+
+#: `anytime_valid`: it may be looked at as often as one likes. `none`: true of this trial's numbers, and no more.
+Guarantee = Literal["anytime_valid", "none"]
+
+
+class Comparison(Record):
+    """How much less a candidate loses than one rival, on average over the units so far (비교)."""
+
+    #: A baseline, or a constant answer such as `always normal`.
+    rival: str
+    #: With the agreed confidence the mean lies between these, for every number of units at once: −1 … 1, six digits.
+    lower: float
+    upper: float
+    #: The mean that was seen; None where labels that never came leave it open.
+    seen: float | None = None
+
+
+class Standing(Record):
+    """Where the decision by units stands (판정 현황)."""
+
+    #: Units that count so far, in the order of the telemetry, and units planned; more never count.
+    units: int
+    planned: int
+    #: The chance of a wrong answer that this candidate has, both sides of each interval together.
+    alpha: float
+    margin: float
+    comparisons: tuple[Comparison, ...] = ()
+    #: What the rule would give if the trial ended here; at the close what it gives.
+    outcome: Outcome
+    #: Some rival can no longer be beaten by the margin.
+    acceptance_excluded: bool = False
+    #: The number of units after which the outcome fell, where the agreement allows an early one.
+    fell_at: int | None = None
+    #: Events that began in these units.
+    events: int = 0
+    #: Units with a row whose label never came: below and above take them at their worst and best for the candidate.
+    unlabelled: int = 0
+    #: Units that a fault of the platform took out, for candidate and rivals alike.
+    dropped: int = 0
+    guarantee: Guarantee = "anytime_valid"
+
+
+class Ratio(Record):
+    """What the units say about the agreed threshold of a metric (지표 기준)."""
+
+    #: Whether the number over the whole trial meets it; None where it is not defined.
+    met: bool | None = None
+    #: Whether it is shown, with the agreed confidence, that the metric meets it; None where no bound is known for it.
+    shown: bool | None = None
+    #: Above 0 it is shown: the lower bound of what a unit adds towards the threshold, of which no unit takes away more than 1.
+    lower: float | None = None
+    #: Rows of the largest unit, by which every unit is counted.
+    rows: int | None = None
+    #: Errors beyond this count as this.
+    capped_at: float | None = None
+    guarantee: Guarantee = "none"
+
+
+class Preference(Record):
+    """Of two candidates the one that is shown to lose less."""
+
+    better: str
+    worse: str
+    #: By so much at least and at most, on average over the units that both were compared on.
+    lower: float
+    upper: float
+
+
+class Ranking(Record):
+    """Which candidates are shown to be better than which: a partial order (순위)."""
+
+    #: The chance of a wrong answer that each pair has; the order as a whole has the agreement's alpha.
+    alpha: float
+    preferences: tuple[Preference, ...] = ()
+    #: The one that is better than every other; None where none is.
+    winner: str | None = None
+
+
+class Corrections(Record):
+    """What corrected labels did to the candidate's losses (라벨 정정의 영향)."""
+
+    #: Rows whose first label was corrected in time, so that the candidate loses less, and so that it loses more.
+    toward: int = 0
+    away: int = 0
+    #: What the outcome would be if labels counted that came too late; None where none did.
+    with_late: Outcome | None = None
+
+
 class Evaluation(Record):
     """Scores of one subject of a pairing at one position of the ledger."""
 
@@ -109,6 +205,8 @@ class Evaluation(Record):
     #: Where costs are agreed.
     cost: Spent | None = None
     labels: LabelStatistics | None = None
+    #: Of candidates, where a decision by units is agreed.
+    decision: Standing | None = None
     #: What answering cost; nothing for baselines, which cost nothing.
     service: Service | None = None
     #: What went wrong, the most frequent first; the rest of the kinds is in `audit.failed_by_kind`.
@@ -116,15 +214,6 @@ class Evaluation(Record):
     #: How the candidate's code was held, such as `full`.
     sandbox: str
     simulated: bool = False
-
-
-class Outcome(StrEnum):
-    """What the agreement's rule gives at the close."""
-
-    ACCEPTED = "accepted"
-    REJECTED = "rejected"
-    EQUIVALENT = "equivalent"
-    INCONCLUSIVE = "inconclusive"
 
 
 class Verdict(Record):
@@ -141,9 +230,15 @@ class Verdict(Record):
     #: The metric that the rule names; None where no row was scored, or it is not defined.
     value: float | None = None
     threshold: float
-    #: `none`: a threshold met in this trial, without a statistical guarantee.
-    guarantee: Literal["none"] = "none"
+    #: `none`: numbers of this trial, without a statistical guarantee.
+    guarantee: Guarantee = "none"
     reason: str
+    #: Where a decision by units is agreed: what it says, and what the units say of the threshold.
+    decision: Standing | None = None
+    ratio: Ratio | None = None
+    #: The candidates of the pairing against one another.
+    ranking: Ranking | None = None
+    corrections: Corrections | None = None
     evaluation: Evaluation
     agreement_digest: Digest
     #: Whether folding the range again from its start gave the same bytes.

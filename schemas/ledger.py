@@ -31,6 +31,12 @@ class Started(Record):
     starts: Offsets
     sandbox: str
     simulated: bool = False
+    #: Which of the agreement's slots for a verdict its candidate takes, from 1.
+    slot: int | None = None
+    #: The constant answer that did best in the rehearsal, frozen before the trial; the code of a class, or a number.
+    constant: float | None = None
+    #: Whether the rehearsal showed that units depend little enough on one another.
+    units_checked: bool | None = None
 
 
 class Ended(Record):
@@ -133,6 +139,8 @@ class Tick(Record):
     kind: Literal["tick"] = "tick"
     pairing: Ident
     at_ms: int
+    #: Every telemetry message that the broker had appended before `at_ms` lies before these offsets.
+    telemetry: Offsets | None = None
 
 
 class Closed(Record):

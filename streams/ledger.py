@@ -9,15 +9,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from schemas.ledger import Closed, Covered, Ended, Label, Started, Tick, Watermark
+from schemas.pairing import BASELINES
 from streams.ledger_codec import Entry, LabelRows, OutcomeRows
 from streams.run import Run
 from streams.scores import Measures
 from streams.truth import Truth, Version
+from streams.units import Losses, Units
 
 BEFORE_ALL = -(2**62)
 
 #: Gives the way a task sums up answers, for the agreement of a deployment.
 MeasuresFor = Callable[[Started], Measures]
+#: Gives the way units lose, where the agreement of a deployment asks for units.
+LossesFor = Callable[[Started], Losses]
 
 
 @dataclass(kw_only=True)
@@ -27,8 +31,12 @@ class Book:
     pairing: str
     #: How the task sums up answers; known from the first deployment's agreement on.
     measures_for: MeasuresFor
+    #: How units lose; without it none are counted.
+    losses_for: LossesFor | None = None
     runs: dict[str, Run] = field(default_factory=dict)
     truths: dict[str, Truth] = field(default_factory=dict)
+    #: The decision units of each rehearsal and trial, by its place in the names of its deployments.
+    units: dict[str, Units] = field(default_factory=dict)
     ticked_ms: int = 0
     closed: bool = False
     #: The deployments that are judged, named by the entry that closed it.
@@ -85,8 +93,27 @@ class Book:
     def _started(self, entry: Started) -> bool:
         if entry.deployment in self.runs:
             return False
-        self.runs[entry.deployment] = Run(started=entry, measures=self.measures_for(entry))
+        run = self.runs[entry.deployment] = Run(started=entry, measures=self.measures_for(entry))
+        if run.in_units and self.losses_for is not None:
+            self._count_units(run, self.losses_for(entry))
         return True
+
+    def _count_units(self, run: Run, losses: Losses) -> None:
+        """Have the rows of a deployment counted in the units of its rehearsal or trial."""
+        agreement, name = run.started.agreement, round_of(run.started)
+        assert agreement.decision is not None, "units belong to a decision"
+        units = self.units.get(name)
+        if units is None:
+            units = self.units[name] = Units(
+                agreement.decision.unit,
+                losses,
+                baselines=[one.name for one in agreement.baselines],
+                constants=constants(run.started),
+            )
+        if run.started.baseline:
+            units.trusted = run
+        else:
+            units.candidates[run.started.subjects[0]] = run
 
     def _ended(self, entry: Ended) -> bool:
         run = self.runs.get(entry.deployment)
@@ -165,6 +192,8 @@ class Book:
             return False
         for run in self.runs.values():
             run.expire(entry.at_ms)
+            if entry.telemetry is not None:
+                run.horizon = entry.at_ms, entry.telemetry
         self.ticked_ms = entry.at_ms
         return True
 
@@ -172,6 +201,8 @@ class Book:
         """Bring the totals up to date."""
         for run in self.runs.values():
             run.settle(self.truths, self.ticked_ms)
+        for units in self.units.values():
+            units.follow(self.truths, self.ticked_ms)
 
     def ready_to_close(self, deployments: set[str]) -> bool:
         """Whether these deployments have all ended, each due frame has its outcome and no row waits. After `settle`."""
@@ -184,3 +215,18 @@ class Book:
         """The earliest deadline that rows wait for. After `settle`."""
         found = [run.next_deadline_ms() for run in self.runs.values()]
         return min((one for one in found if one is not None), default=None)
+
+
+def round_of(started: Started) -> str:
+    """What the names of all deployments of one rehearsal or trial end in: nothing in the first trial."""
+    name = BASELINES if started.baseline else started.subjects[0]
+    return started.deployment.removeprefix(f"{started.pairing}/{name}")
+
+
+def constants(started: Started) -> dict[str, float]:
+    """The constant answers that a candidate has to beat: the rehearsal's best; without a rehearsal every class."""
+    classes = started.agreement.classes
+    if started.constant is None:
+        return {f"always {name}": float(code) for code, name in enumerate(classes)}
+    name = classes[int(started.constant)] if classes else f"{started.constant:.9g}"
+    return {f"always {name}": started.constant}

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from models import decision
 from models.decision import UNIT, Bounds, Gains, bounds
-from models.planning import NINE_IN_TEN, Rates, Rule, forecast, units_a_day, units_needed
+from models.planning import NINE_IN_TEN, Rates, forecast, units_a_day, units_needed
+from models.reading import Rule
 from schemas.evaluation import Outcome
 from schemas.terms import Decision, DecisionUnit, Expected
 

@@ -100,14 +100,15 @@ def test_missing_labels_leave_a_range_that_holds_every_label_they_could_have_had
     codes = st.sampled_from([-9.0, -1.0, 0.3, 2.0, 9.0]) if numeric else st.sampled_from(classes)
     n, missing = data.draw(st.integers(1, 5)), data.draw(st.integers(0, 3))
     truth = np.array(data.draw(st.lists(codes, min_size=n, max_size=n)))
+    silence = data.draw(st.sampled_from([0, FULL]))
     pick = st.lists(st.one_of(codes, st.just(NAN)), min_size=n, max_size=n)
     baseline, candidate = np.array(data.draw(pick)), np.array(data.draw(pick))
     known = np.arange(n) >= missing
     points = [
         losses.points(truth[known], one[known], silent=silent).sum(keepdims=True)
-        for one, silent in ((baseline, 0), (candidate, FULL))
+        for one, silent in ((baseline, silence), (candidate, FULL))
     ]
-    unknown = losses.unknown(baseline[~known], candidate[~known]).sum(axis=1, keepdims=True)
+    unknown = losses.unknown(baseline[~known], candidate[~known], silent=silence).sum(axis=1, keepdims=True)
     low, high = losses.gains(*points, np.array([n]), unknown)
     possible = (-9.0, -1.0, 0.0, 0.3, 1.0, 2.0, 9.0) if numeric else classes
     found = []
@@ -115,7 +116,7 @@ def test_missing_labels_leave_a_range_that_holds_every_label_they_could_have_had
         truth[~known] = missed
         whole = [
             losses.points(truth, one, silent=silent).sum(keepdims=True)
-            for one, silent in ((baseline, 0), (candidate, FULL))
+            for one, silent in ((baseline, silence), (candidate, FULL))
         ]
         found.append(int(losses.gains(*whole, np.array([n]))[0][0]))
     assert -UNIT <= low[0] <= min(found)
