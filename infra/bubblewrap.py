@@ -57,7 +57,8 @@ def bubblewrap(
     options = [program, *_namespaces(program, root=root)]
     options += ["--die-with-parent", "--new-session", "--hostname", "candidate", "--cap-drop", "ALL"]
     if root:
-        options += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"]
+        for name in ("SETUID", "SETGID", "SETPCAP", "DAC_READ_SEARCH"):
+            options += ["--cap-add", f"CAP_{name}"]
     options += ["--proc", "/proc", "--dev", "/dev"]
     for bind in binds:
         options += bind.options()

@@ -12,7 +12,7 @@ from typing import Literal
 import models.confine
 from infra.bubblewrap import Bind, bubblewrap
 from infra.environment import Environment
-from infra.uids import free_uid, is_root, open_to_all
+from infra.uids import free_uid, is_root, reachable, readable
 from models.confine import Confinement
 
 #: How a candidate's process is held: `full` by bubblewrap with namespaces, Landlock, seccomp and limits, `reduced`
@@ -134,22 +134,14 @@ def command(program: Program, level: Level) -> Launch:
 def _full(program: Program) -> Launch:
     """Bubblewrap shows a file system of its own; the process confines itself in it once more."""
     root = is_root()
-    model = program.model.resolve()
-    if root and not open_to_all(model, deep=True):
-        model = _copied(model, program.scratch / "model")
+    binds = _shown(program, root=root)
     script = f"{_INSIDE}/{program.script.name}"
-    binds = [
-        *_libraries(),
-        *(Bind(source=path, missing="skip") for path in _MACHINE),
-        *_interpreter(program.environment),
-        Bind(source=str(program.environment.packages), target=_PACKAGES),
-        Bind(source=str(model), target=_MODEL),
-        Bind(source=str(_CONFINE), target=f"{_INSIDE}/{_CONFINE.name}"),
-        Bind(source=str(program.script.resolve()), target=script),
-    ]
+    search = root and not all(readable(Path(bind.source)) for bind in binds if bind.missing == "fail")
     confinement = Confinement(
         uid=free_uid() if root else None,
-        namespace=root,
+        search=search,
+        # In a namespace of its own it could not read what is root's.
+        namespace=root and not search,
         tasks=models.confine.TASKS if root or _counts_tasks_apart() else None,
         file_bytes=SCRATCH_BYTES,
         sealed=True,
@@ -168,6 +160,22 @@ def _full(program: Program) -> Launch:
     return Launch(argv=argv, env={}, model=_MODEL, packages=(_PACKAGES,))
 
 
+def _shown(program: Program, *, root: bool) -> list[Bind]:
+    """All that is seen inside."""
+    model = program.model.resolve()
+    if root and not readable(model, deep=True):
+        model = _copied(model, program.scratch / "model")
+    return [
+        *_libraries(),
+        *(Bind(source=path, missing="skip") for path in _MACHINE),
+        *_interpreter(program.environment),
+        Bind(source=str(program.environment.packages), target=_PACKAGES),
+        Bind(source=str(model), target=_MODEL),
+        Bind(source=str(_CONFINE), target=f"{_INSIDE}/{_CONFINE.name}"),
+        Bind(source=str(program.script.resolve()), target=f"{_INSIDE}/{program.script.name}"),
+    ]
+
+
 def _reduced(program: Program) -> Launch:
     environment, scratch = program.environment, program.scratch.resolve()
     needed = [
@@ -179,16 +187,12 @@ def _reduced(program: Program) -> Launch:
         str(program.script.resolve()),
     ]
     read, listed = _without_platform(needed)
-    uid = None
-    search = False
-    if is_root():
-        uid = free_uid()
+    uid = free_uid() if is_root() else None
+    if uid is not None:
         os.chown(scratch, uid, uid)
-        private = [Path(path) for path in (*needed, str(scratch.parent)) if not open_to_all(Path(path))]
-        search = bool(private) or not open_to_all(program.model, deep=True)
     confinement = Confinement(
         uid=uid,
-        search=search,
+        search=uid is not None and _private(needed, program.model.resolve(), scratch.parent),
         parent=os.getpid(),
         tasks=models.confine.TASKS if uid is not None else None,
         file_bytes=SCRATCH_BYTES,
@@ -198,6 +202,13 @@ def _reduced(program: Program) -> Launch:
         write=(str(scratch), "/dev/null"),
     )
     return _bare(program, confinement)
+
+
+def _private(needed: Sequence[str], model: Path, above_scratch: Path) -> bool:
+    """Whether something that a candidate needs can be read by its owner alone."""
+    places = (*map(Path, needed), above_scratch)
+    open_ = all(map(reachable, places)) and all(map(readable, places))
+    return not open_ or not readable(model, deep=True)
 
 
 def _bare(program: Program, confinement: Confinement) -> Launch:

@@ -1,6 +1,6 @@
 """Tries what a candidate may not manage, from inside: the script that the probe runs in place of a candidate's.
 
-`python escape.py TARGET`, where TARGET is JSON that says where to break out to (`infra.containment.Target`). It runs
+`python escape.py TARGET`, where TARGET is JSON that says where to break out to (`infra.containment.outside`). It runs
 with the standard library alone and prints a line of JSON for each attempt: what, whether it was held, how it went.
 """
 

@@ -7,11 +7,17 @@ import os
 import stat
 from pathlib import Path
 
+from infra.errors import InfraError
+
 #: 2³⁰ numbers from here on: 256 for each process there can be. Accounts and containers are given smaller ones.
 _FIRST = 0x40000000
 _EACH = 256
 
 _turn = itertools.count()
+
+
+class NoFreeUser(InfraError):
+    """Every user that this process can give its candidates has processes. End some of them first."""
 
 
 def is_root() -> bool:
@@ -23,12 +29,17 @@ def free_uid() -> int:
     """A user and group that no process has.
 
     Processes on a machine have different numbers, so no two of them choose from the same 256.
+
+    Raises:
+        NoFreeUser: all of these have processes.
     """
     taken = _taken()
     first = _FIRST + os.getpid() * _EACH
-    return next(
-        uid for uid in (first + turn % _EACH for turn in itertools.islice(_turn, _EACH)) if uid not in taken
-    )
+    for turn in itertools.islice(_turn, _EACH):
+        uid = first + turn % _EACH
+        if uid not in taken:
+            return uid
+    raise NoFreeUser
 
 
 def _all_users_exist() -> bool:
@@ -49,12 +60,14 @@ def _taken() -> set[int]:
     return found
 
 
-def open_to_all(path: Path, *, deep: bool = False) -> bool:
-    """Whether any user can read a file or directory; with `deep`, everything below as well."""
-    if not all(one.stat().st_mode & 0o001 for one in path.resolve().parents):
-        return False
-    below = path.rglob("*") if deep else ()
-    return all(_readable(one) for one in (path, *below))
+def reachable(path: Path) -> bool:
+    """Whether any user may go as far as a file or directory."""
+    return all(one.stat().st_mode & 0o001 for one in path.resolve().parents)
+
+
+def readable(path: Path, *, deep: bool = False) -> bool:
+    """Whether any user who is there can read a file or directory; with `deep`, everything below as well."""
+    return all(_readable(one) for one in (path, *(path.rglob("*") if deep else ())))
 
 
 def _readable(path: Path) -> bool:
