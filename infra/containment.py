@@ -53,6 +53,22 @@ HOLDS: Mapping[Level, frozenset[str]] = {
     "none": frozenset(),
 }
 
+#: What a level means for a plant.
+LEVELS_MEAN: Mapping[Level, Phrase] = {
+    "full": Phrase(
+        "candidates see nothing but their own files and the rows they are given",
+        "후보 모델은 자기 파일과 주어진 행 외에는 아무것도 보지 못합니다",
+    ),
+    "reduced": Phrase(
+        "candidates reach nothing outside, but see which files there are and may fill the disk: open agreements only",
+        "후보 모델은 외부에 접근하지 못하지만 파일의 존재를 알 수 있고 디스크를 채울 수 있습니다. 공개 협약만 가능",
+    ),
+    "none": Phrase(
+        "start-ups' models are not run here: nothing contains them",
+        "격리할 수단이 없어 스타트업의 모델을 실행하지 않습니다",
+    ),
+}
+
 #: A probe that takes longer than this has failed.
 _PATIENCE_S = 20
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from infra.client import Client
+from infra.containment import LEVELS_MEAN, probe_level
 from infra.errors import InfraError
 from infra.folder_lock import LOCK_FILE, held_folder
 from infra.installation import Installation
@@ -150,6 +151,8 @@ def _work(
             if submitted.answer.refused is not None:
                 raise TrialFailed(f"{entry.name}: {submitted.answer.refused}")
             listener.say(f"{submitted.candidate.id} is submitted to {entry.pairing}")
+        level = probe_level()
+        listener.say(f"candidates' code is held at level {level}: {LEVELS_MEAN[level]}")
         watching = _Watching(client.bootstrap, len(entries), listener, stopped)
         watching.start()
         listener.say("the plant's machines run")

@@ -16,20 +16,6 @@ if TYPE_CHECKING:
     from infra.containment import Finding, Probe, Trial
     from infra.machine import Fact
 
-_LEVELS = {
-    "full": Phrase(
-        "candidates see nothing but their own files and the rows they are given",
-        "후보 모델은 자기 파일과 주어진 행 외에는 아무것도 보지 못합니다",
-    ),
-    "reduced": Phrase(
-        "candidates reach nothing outside, but see which files there are and may fill the disk: open agreements only",
-        "후보 모델은 외부에 접근하지 못하지만 파일의 존재를 알 수 있고 디스크를 채울 수 있습니다. 공개 협약만 가능",
-    ),
-    "none": Phrase(
-        "start-ups' models are not run here: nothing contains them",
-        "격리할 수단이 없어 스타트업의 모델을 실행하지 않습니다",
-    ),
-}
 _STYLES = {"full": "green", "reduced": "yellow", "none": "red"}
 
 
@@ -63,10 +49,12 @@ def doctor(
 
 def _page(found: Probe, steps: list[Phrase], facts: list[Fact], lang: Lang) -> Table:
     """The level that is really there, what was tried, how to reach the next level, and the rest of the machine."""
+    from infra.containment import LEVELS_MEAN
+
     level = Phrase("level", "수준").to(lang)
     page = Table.grid()
     page.add_row(
-        Text(f"{level} {found.level}: {_LEVELS[found.level].to(lang)}", f"bold {_STYLES[found.level]}")
+        Text(f"{level} {found.level}: {LEVELS_MEAN[found.level].to(lang)}", f"bold {_STYLES[found.level]}")
     )
     page.add_row(_attempts(found, lang))
     for step in steps:
