@@ -14,9 +14,10 @@ from infra.errors import BrokerUnavailable
 from infra.folder_lock import held_folder
 from infra.kafka_broker import EmbeddedKafka
 from infra.log import follow
+from infra.metrics_page import MetricsPage
 from infra.mlflow_server import MlflowServer
 from infra.model_registry import ModelRegistry
-from infra.results import read_result
+from infra.results import Scoreboard, read_result
 from infra.settings import ADDRESS_FILE, Addresses, Settings
 from infra.supervisor import LOOK_S, PlantSupervisor, Workers
 from infra.worker import WorkerSpec
@@ -39,8 +40,10 @@ class Installation:
         *,
         progress: Progress = log.info,
         port: int | None = None,
+        metrics_port: int = 0,
         unsandboxed: bool = False,
     ) -> None:
+        self._metrics_port = metrics_port
         self._settings = settings
         self._unsandboxed = unsandboxed
         self._home = settings.home.resolve()
@@ -53,6 +56,7 @@ class Installation:
         self._environments = Environments(settings.cache / "environments")
         self._tasks: list[asyncio.Task[None]] = []
         self._state = State()
+        self._board = Scoreboard()
         self.addresses: Addresses | None = None
 
     async def start(self) -> Addresses:
@@ -66,9 +70,11 @@ class Installation:
         hold = held_folder(self._home, purpose="installation")
         self._workers.held = (await asyncio.to_thread(self._held.enter_context, hold),)
         bootstrap, uri = await asyncio.gather(self._start_control(), self._start_mlflow())
+        page = self._held.enter_context(MetricsPage(self._board, port=self._metrics_port))
         self.addresses = Addresses(
             bootstrap=bootstrap,
             mlflow=uri,
+            metrics=page.url,
             cluster_id=self._broker.cluster_id if self._broker else "",
             pid=os.getpid(),
         )
@@ -149,6 +155,7 @@ class Installation:
                     )
                     group.create_task(supervisor.run())
                     group.create_task(self._record_verdicts(bootstrap, ident, registry))
+                    group.create_task(self._keep_board(bootstrap, ident))
 
     async def _record_verdicts(self, bootstrap: str, plant: str, registry: ModelRegistry) -> None:
         """Write final evaluations back to MLflow; what stands there already is left alone."""
@@ -161,3 +168,10 @@ class Installation:
             candidate = pairing.candidate(verdict.candidate) if pairing is not None else None
             if candidate is not None:
                 await registry.record(verdict, candidate)
+
+    async def _keep_board(self, bootstrap: str, plant: str) -> None:
+        """Keep the latest evaluations for whoever asks for the figures."""
+        async for record in follow(bootstrap, topics.evaluations(plant)):
+            result = read_result(record)
+            if result is not None:
+                self._board.take(result)

@@ -37,6 +37,8 @@ class Addresses(BaseModel):
     bootstrap: str
     mlflow: str
     cluster_id: str
+    #: Where Prometheus finds the figures; nothing where no installation of this machine runs.
+    metrics: str = ""
     #: The process that runs the installation.
     pid: int
 
@@ -70,6 +72,7 @@ def running(settings: Settings) -> Addresses:
         bootstrap=bootstrap,
         mlflow=settings.mlflow_tracking_uri or (found.mlflow if found else ""),
         cluster_id=found.cluster_id if found else "",
+        metrics=found.metrics if found else "",
         pid=found.pid if found else 0,
     )
 

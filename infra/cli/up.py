@@ -17,6 +17,9 @@ T = TypeVar("T")
 
 def up(
     port: Annotated[int | None, typer.Option(help="Kafka's port; a free one if not given.")] = None,
+    metrics_port: Annotated[
+        int, typer.Option(help="Port of the figures for Prometheus; a free one if not given.")
+    ] = 0,
     unsandboxed: Annotated[
         bool,
         typer.Option(
@@ -37,14 +40,16 @@ def up(
     screen = Screen(as_json=as_json)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("infra").setLevel(logging.INFO)
-    asyncio.run(_run(screen, port, unsandboxed=unsandboxed))
+    asyncio.run(_run(screen, port, metrics_port=metrics_port, unsandboxed=unsandboxed))
 
 
-async def _run(screen: Screen, port: int | None, *, unsandboxed: bool) -> None:
+async def _run(screen: Screen, port: int | None, *, metrics_port: int, unsandboxed: bool) -> None:
     from infra.installation import Installation
     from infra.settings import Settings
 
-    installation = Installation(Settings(), progress=screen.say, port=port, unsandboxed=unsandboxed)
+    installation = Installation(
+        Settings(), progress=screen.say, port=port, metrics_port=metrics_port, unsandboxed=unsandboxed
+    )
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -53,6 +58,7 @@ async def _run(screen: Screen, port: int | None, *, unsandboxed: bool) -> None:
         addresses = await _unless(stopped, installation.start())
         if addresses is not None:
             screen.emit({"kind": "running", **addresses.model_dump()})
+            screen.say(f"figures for Prometheus: {addresses.metrics}")
             screen.say(
                 "Ctrl-C stops it. In another terminal: fieldproof init my-poc; fieldproof apply my-poc",
                 "green",
