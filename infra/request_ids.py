@@ -8,20 +8,26 @@ from collections.abc import Iterable
 
 from schemas.events import (
     AgreementAmended,
+    ConsentGiven,
+    DeploymentSuspended,
     Fact,
     PlantPaused,
     PlantResumed,
     RehearsalReported,
     RehearsalStarted,
+    TrialStarted,
 )
 from schemas.requests import (
     AmendAgreement,
     Command,
     ConsentToAgreement,
     EndRehearsal,
+    EndTrial,
     PausePlant,
+    ResumeCandidate,
     ResumePlant,
     StartRehearsal,
+    StartTrial,
 )
 
 
@@ -41,8 +47,8 @@ def request_id(party: str, command: Command, *, after: int = 0) -> str:
 def undone(command: Command, facts: Iterable[Fact]) -> int:
     """The number of the last fact after which the same words ask for something new; 0 where there is none.
 
-    A plant that was resumed can be paused again, a second rehearsal be started, an agreement that returned to the
-    table be consented to.
+    A plant that was resumed can be paused again, a second rehearsal or trial be started and ended, a candidate that was
+    suspended again be resumed, an agreement that returned to the table be consented to.
     """
     return max((fact.number for fact in facts if _undoes(fact, command)), default=0)
 
@@ -59,6 +65,14 @@ def _undoes(fact: Fact, command: Command) -> bool:
             RehearsalStarted(pairing=other),
         ):
             return pairing == other
+        case (EndTrial(pairing=pairing), TrialStarted(pairing=other)) | (
+            ResumeCandidate(pairing=pairing),
+            DeploymentSuspended(pairing=other),
+        ):
+            return pairing == other
+        case StartTrial(pairing=pairing), ConsentGiven(pairing=other, until=until):
+            # With this consent the trial ended that ran under other terms.
+            return pairing == other and until is not None
         case ConsentToAgreement() as consent, AgreementAmended() as amended:
             # Only where the agreement returned: an earlier consent to terms that were replaced stays what it was.
             same = consent.agreement_digest == amended.agreement_digest

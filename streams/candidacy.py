@@ -132,7 +132,10 @@ def _fits_the_machine(candidate: Candidate, pairing: Pairing, state: Installatio
         allow_unsandboxed=capacity.unsandboxed,
     )
     if refusal is not None:
-        raise Refusal(refusal.en, refusal.ko)
+        raise Refusal(
+            f"{candidate.id} may not run at {pairing.plant}: {refusal.en}",
+            f"후보 모델 {candidate.id}: 공장 {pairing.plant}에서 실행할 수 없습니다. {refusal.ko}",
+        )
     others = [
         one
         for other in state.pairings.values()

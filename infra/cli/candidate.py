@@ -115,6 +115,32 @@ def retire(
         ask(Screen(as_json=as_json), client, present.startup, command)
 
 
+@app.command()
+def resume(
+    candidate: Annotated[str, typer.Argument(help="The candidate, such as t2q-v1.")],
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    pairing: Annotated[str | None, typer.Option(help="Its pairing; not needed where there is one.")] = None,
+    party: Annotated[
+        str | None, typer.Option("--as", help="The party that asks; the manufacturer if not given.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines on stdout.")] = False,
+) -> None:
+    """Have a suspended candidate tried again, as its plant or a coordinator.
+
+    Exit code 2: there is no such pairing; 3: the installation does not answer; 4: the request was refused.
+
+    Example: fieldproof candidate resume t2q-v1 --pairing pump-2026-01 --reason "the sensor is mended"
+    """
+    from infra.cli.asking import ask, either
+    from infra.client import Client
+    from schemas.requests import ResumeCandidate
+
+    with Client.connect() as client:
+        present = client.pairing(pairing)
+        command = ResumeCandidate(pairing=present.id, candidate=candidate, reason=reason)
+        ask(Screen(as_json=as_json), client, either(party, [present.manufacturer]), command)
+
+
 @app.command("list")
 def list_candidates(
     pairing: Annotated[str | None, typer.Option(help="Only this pairing.")] = None,

@@ -98,7 +98,9 @@ def amend(
     party: PartyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put another agreement on the table, before the trial. Both sides have to consent anew.
+    """Put another agreement on the table; both sides have to consent anew.
+
+    A trial that runs goes on until both have consented. Then it ends, and a new one begins under the new terms.
 
     Exit code 2: the input is wrong; 3: the installation does not answer; 4: the request was refused.
 
@@ -146,7 +148,9 @@ def consent(
         party,
         as_json,
         lambda one: ConsentToAgreement(
-            pairing=one.id, agreement_digest=digest or one.agreement_digest, person=person
+            pairing=one.id,
+            agreement_digest=digest or (one.amendment or one).agreement_digest,
+            person=person,
         ),
         lambda one: [one.manufacturer, one.startup],
     )

@@ -45,7 +45,7 @@ def _console(*, stderr: bool) -> Console:
     console = Console(stderr=stderr, highlight=False)
     if not console.is_terminal:
         # A file or a pipe has no width of its own; eighty columns would break every row.
-        console.width = 150
+        console.width = 400
     return console
 
 

@@ -7,7 +7,6 @@ what a test has to know beside it: which terms lie on the table, who has consent
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -34,7 +33,7 @@ from tests.unit.pairing_requests import (
 from tests.unit.twins import PLANT
 
 P = Phase
-Moves = Mapping[Phase, frozenset[Phase]]
+Moves = dict[Phase, frozenset[Phase]]
 
 SIDES = ("maker", "city")
 BEFORE = (P.PROPOSED, P.AGREED, P.REHEARSING, P.RUNNING, P.CLOSING)
@@ -288,6 +287,7 @@ class PairingLife(RuleBasedStateMachine):
             else:
                 self.holds[name] = body.agreement_digest
                 self.passed.discard(name)
+                assert after.rehearsal is None
         elif isinstance(body, ConsentGiven):
             assert body.agreement_digest == digest and fact.party not in consented
             consented.add(fact.party)
@@ -298,6 +298,7 @@ class PairingLife(RuleBasedStateMachine):
                 assert all(one.until is not None for one in after.deployments)
                 self.holds[name] = digest
                 self.passed.discard(name)
+                assert after.rehearsal is None, "a rehearsal counts under its own terms alone"
                 self.happened.add("ended by consent")
         elif before.phase is P.RUNNING and after.phase is not P.RUNNING:
             # What was still on the table when the trial ended is dropped.

@@ -31,6 +31,7 @@ from schemas.pairing import Amendment, Pairing, Phase
 from schemas.parties import Capacity
 from schemas.requests import Command, StartTrial
 from schemas.terms import Phases
+from streams.lifecycle import Installation
 from tests.unit.pairing_requests import WRITTEN
 from tests.unit.test_pairing_laws import PairingLife
 from tests.unit.twins import PAIRING, PLANT, a_candidate, a_deployment, a_pairing, an_agreement
@@ -59,14 +60,16 @@ def test_whatever_happens_is_told_in_both_languages() -> None:
         life = PairingLife()
         life.everyone_takes_part()
         life.much_happens(Random(seed), 250)
+        state = Installation()
         for fact in life.facts:
             seen.add(fact.body.kind)
+            state.fold(fact)
+            for pairing in state.touched(fact.body):
+                reads_in_both_languages(pairing)
             sentence = told(fact.body)
             assert KOREAN.search(sentence.ko) and not KOREAN.search(sentence.en), sentence
             # Where a sentence is not made yet, the kind stands for it.
             assert sentence.en != fact.body.kind.replace("_", " ")
-        for pairing in life.state.pairings.values():
-            reads_in_both_languages(pairing)
     assert len(seen) > 28
 
 

@@ -13,7 +13,7 @@ from schemas.evaluation import Outcome
 from schemas.events import ConsentGiven, Fact, RequestRefused
 from schemas.faults import Fault
 from schemas.pairing import Phase, Rehearsal
-from schemas.parties import Capacity, Need, Programme, Role
+from schemas.parties import Capacity, Need, Programme, Role, SandboxLevel
 from schemas.requests import (
     AdmitPlant,
     AmendAgreement,
@@ -83,10 +83,9 @@ def submit(ident: str, *, context_rows: int = 0) -> Step:
     return "startup-1", SubmitCandidate(pairing=PAIRING, candidate=one)
 
 
-def carries(*, cores: int = 8, memory_mb: int = 100_000) -> Step:
-    return PLANT, ReportCapacity(
-        plant=PLANT, capacity=Capacity(cores=cores, memory_mb=memory_mb, sandbox="full")
-    )
+def carries(*, cores: int = 8, memory_mb: int = 100_000, sandbox: SandboxLevel = "full") -> Step:
+    capacity = Capacity(cores=cores, memory_mb=memory_mb, sandbox=sandbox)
+    return PLANT, ReportCapacity(plant=PLANT, capacity=capacity)
 
 
 def started(name: str) -> Step:
@@ -224,6 +223,24 @@ REFUSALS: dict[str, tuple[list[Step], Step, tuple[str, ...]]] = {
         submit("v2"),
         ("v2 may need 2448 MB", "3200 MB", "agree on less memory_mb", "2448MB까지 필요합니다"),
     ),
+    "a candidate where nothing contains its code": (
+        [carries(sandbox="none")],
+        submit("v1"),
+        (
+            f"v1 may not run at {PLANT}: ",
+            "bubblewrap",
+            f"후보 모델 v1: 공장 {PLANT}에서 실행할 수 없습니다",
+        ),
+    ),
+    "restricted data where code is held half": (
+        [
+            carries(sandbox="reduced"),
+            amend(changed(classification="restricted")),
+            *consents(changed(classification="restricted")),
+        ],
+        submit("v1"),
+        ("only to candidates held at level full", "here it is reduced", "실행할 수 없습니다"),
+    ),
     "an unknown candidate": (
         [submit("v1")],
         ("startup-1", RetireCandidate(pairing=PAIRING, candidate="v7", reason="old")),
@@ -354,6 +371,15 @@ REFUSALS: dict[str, tuple[list[Step], Step, tuple[str, ...]]] = {
         ],
         START,
         ("a rehearsal of 5 rows that passed", "5행 이상의 예행을 통과해야 합니다"),
+    ),
+    "a rehearsal passed under the terms of an earlier trial": (
+        [
+            *(REHEARSE, END_REHEARSAL, report(passed=True), START),
+            amend(changed(phases=Phases(rehearsal_rows=5))),
+            *consents(changed(phases=Phases(rehearsal_rows=5))),
+        ],
+        START,
+        ("a rehearsal of 5 rows that passed", "먼저 예행을 시작해 주세요"),
     ),
     "a rehearsal that ended": (
         [REHEARSE, END_REHEARSAL],
@@ -764,3 +790,19 @@ def test_what_was_undone_can_be_asked_for_again_in_the_same_words() -> None:
     # A consent to terms that were replaced stays what it was: asked for again, it is not a stale one.
     assert LIFE[7][1] != consents(leaks)[0][1]
     assert not asker.ask(*consents(an_agreement())[0])
+
+
+def test_a_second_trial_is_started_and_ended_and_a_candidate_resumed_again_in_the_same_words() -> None:
+    asker = Asker(after(9))
+    for step in (START, submit("v1")):
+        assert asker.ask(*step)
+    for count in (1, 2):
+        asker.facts.append(grant(asker.state, *suspended("v1", count=count)))
+        assert asker.ask(*resume("v1"))
+        assert not asker.ask(*resume("v1"))
+    assert not asker.ask(*START)
+    for step in (amend(LONGER), *consents(LONGER), START, END):
+        assert asker.ask(*step), step
+        assert not asker.ask(*step), "asked twice it acts once"
+    pairing = asker.state.pairings[PAIRING]
+    assert (pairing.phase, pairing.trials) == (Phase.CLOSING, 2)
