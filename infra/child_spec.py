@@ -37,6 +37,8 @@ class ChildSpec:
     cpu_s: float | None = None
     #: The interpreter and the packages that it runs with.
     environment: Environment = field(default_factory=own_environment)
+    #: Whether a fault's text is its whole traceback: for those whose model it is, not for a plant.
+    tracebacks: bool = False
     #: Frames that may be on their way at once.
     window: int = 16
 
@@ -95,6 +97,7 @@ class ChildSpec:
             "task": self.task.value,
             "classes": self.classes,
             "memory_mb": self.memory_mb,
+            "tracebacks": self.tracebacks,
         }
         raw = json.dumps(config).encode()
         return child.LENGTH.pack(len(raw)) + raw

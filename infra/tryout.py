@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn, TypeVar
 
 from agents.labels import Labels
@@ -22,7 +22,7 @@ from infra.memory import MemoryBoard, MemoryTopics, NoState, Reader
 from infra.model_files import UnusableModel
 from infra.results import Scoreboard, read_result
 from infra.sandbox import ChildSpec, SandboxUnavailable
-from models.baselines import Constants
+from models.baselines import Baselines
 from models.contract import Failed, Predicted, Predictor
 from schemas.evaluation import Verdict
 from schemas.faults import Fault
@@ -100,7 +100,7 @@ async def try_out(
         NoSandbox: the sandbox does not work here.
     """
     spec = ChildSpec.agreed(attempt.model, attempt.contract, attempt.agreement, attempt.environment)
-    candidate = Candidate(spec, level=attempt.level, sleep=_at_once)
+    candidate = Candidate(replace(spec, tracebacks=True), level=attempt.level, sleep=_at_once)
     trial = Trial(attempt, candidate, now_ms=now_ms, progress=progress)
     candidate.on_suspended = trial.suspended
     try:
@@ -209,7 +209,7 @@ class Trial:
         )
         return Runner(
             assignment,
-            predictor=self._witness if own else Constants.of(attempt.agreement),
+            predictor=self._witness if own else Baselines(attempt.agreement, pairing=assignment.pairing.id),
             sender=self._topics,
             log=self._topics,
             board=self._board,

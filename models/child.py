@@ -25,6 +25,7 @@ import resource
 import socket
 import struct
 import sys
+import traceback
 from typing import Any, Literal, NoReturn
 
 LENGTH = struct.Struct("<I")
@@ -106,14 +107,14 @@ def main() -> NoReturn:
     try:
         candidate = Candidate(config)
     except BaseException as error:
-        _send_failure(wire, 0, error, config["model"])
+        _send_failure(wire, 0, error, config)
         sys.exit(1)
     gc.collect()
     gc.freeze()
     way = (DIRECT if candidate.direct else CHECKED).encode()
     wire.send(_header(READY, text=len(way)), way)
     while True:
-        _answer(wire, candidate, config["model"])
+        _answer(wire, candidate, config)
 
 
 def _take_wire() -> Wire:
@@ -135,7 +136,7 @@ def _limit_memory(limit: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
-def _answer(wire: Wire, candidate: Candidate, model_path: str) -> None:
+def _answer(wire: Wire, candidate: Candidate, config: dict[str, Any]) -> None:
     """Take one frame from the wire and answer it."""
     fields = REQUEST.unpack(wire.receive(REQUEST.size))
     magic, seq, n_context, n_rows, context_size, payload_size, asset_size = fields
@@ -147,7 +148,7 @@ def _answer(wire: Wire, candidate: Candidate, model_path: str) -> None:
     try:
         body = candidate.predict(asset, context, n_context, payload, n_rows)
     except BaseException as error:
-        _send_failure(wire, seq, error, model_path)
+        _send_failure(wire, seq, error, config)
         return
     wire.send(_header(PREDICTED, seq=seq, columns=candidate.n_columns, rows=n_rows), body)
 
@@ -173,7 +174,7 @@ def _status_kb(key: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(wanted))
 
 
-def _send_failure(wire: Wire, seq: int, error: BaseException, model_path: str) -> None:
+def _send_failure(wire: Wire, seq: int, error: BaseException, config: dict[str, Any]) -> None:
     error = _origin(error)
     status = MEMORY if isinstance(error, MemoryError) else NONSENSE if isinstance(error, Nonsense) else ERROR
     name = type(error).__name__
@@ -183,7 +184,9 @@ def _send_failure(wire: Wire, seq: int, error: BaseException, model_path: str) -
         said = "(its message could not be made)"
     shown = said if isinstance(error, Nonsense) else f"{name}: {said}" if said else name
     exception = _bounded("" if isinstance(error, Nonsense) else name, MAX_EXCEPTION)
-    where = _bounded(_where(error, model_path), MAX_WHERE)
+    where = _bounded(_where(error, config["model"]), MAX_WHERE)
+    if config["tracebacks"] and not isinstance(error, Nonsense):
+        shown = _traceback(error)
     text = _bounded(shown, MAX_TEXT)
     # The traceback keeps the frame's data alive, which may be what used the memory up.
     error.__traceback__ = None
@@ -200,6 +203,15 @@ def _origin(error: BaseException) -> BaseException:
 
 def _bounded(text: str, size: int) -> bytes:
     return text.encode("utf-8", "replace")[:size].decode("utf-8", "ignore").encode()
+
+
+def _traceback(error: BaseException) -> str:
+    """What Python would print, from where the model is called on; the end of it, where it is too long."""
+    passed = error.__traceback__
+    while passed is not None and passed.tb_frame.f_code.co_filename == __file__:
+        passed = passed.tb_next
+    lines = traceback.format_exception(type(error), error, passed)
+    return "".join(lines).encode("utf-8", "replace")[-MAX_TEXT:].decode("utf-8", "ignore")
 
 
 def _where(error: BaseException, model_path: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,6 +49,10 @@ _SAME = Phrase(
     "On the same rows the platform gives the same counts and metrics. Times are this machine's.",
     "같은 행이면 플랫폼도 같은 행 수와 지표를 냅니다. 시간은 이 컴퓨터에서 잰 값입니다.",
 )
+_EVERY_FRAME = Phrase(
+    "On the platform every frame would fail for this reason.",
+    "플랫폼에서는 이 이유로 모든 데이터 묶음이 실패합니다.",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,35 +83,26 @@ class Desk:
             UnusableModel, EnvironmentUnusable: the model cannot be a candidate.
             EnvironmentUnavailable, NoSandbox: it cannot be run here.
         """
-        terms = self._terms(agreement)
-        contract = checked(model, terms)
-        plant = plant_of(terms) if plant_file is None else plant_of_file(plant_file)
-        # Of an unknown plant only the inputs are known: other columns are left out.
-        known = options if plant_file is not None else replace(options, ignore=[*options.ignore, "*"])
-        try:
+        with self._errors():
+            terms = read_agreement(agreement).agreement
+            contract = checked(model, terms)
+            plant = plant_of(terms) if plant_file is None else plant_of_file(plant_file)
+            # Of an unknown plant only the inputs are known: other columns are left out.
+            known = options if plant_file is not None else replace(options, ignore=[*options.ignore, "*"])
             job = self._job(known.read(rows, known.layout(plant)), terms, limit)
-        except BadExport as error:
-            tell_problems(self.screen, error.problems, "nothing was run")
-            raise typer.Exit(error.exit_code) from error
-        environments = Environments(Settings().cache / "environments")
-        attempt = Attempt(
-            model=model,
-            contract=contract,
-            agreement=terms,
-            plant=plant,
-            environment=environments.of(model, progress=lambda text: self.screen.say(text, "dim")),
-            level=probe_level(),
-        )
-        self._place(attempt)
-        self._result(self._run(attempt, job), terms)
-
-    def _terms(self, path: Path) -> Agreement:
-        try:
-            return read_agreement(path).agreement
-        except AgreementWrong as error:
-            for line in error.lines(self.lang):
-                self.screen.say(line, "red")
-            raise typer.Exit(error.exit_code) from error
+            environments = Environments(Settings().cache / "environments")
+            attempt = Attempt(
+                model=model,
+                contract=contract,
+                agreement=terms,
+                plant=plant,
+                environment=environments.of(model, progress=lambda text: self.screen.say(text, "dim")),
+                level=probe_level(),
+            )
+            self._place(attempt)
+            with rows_bar(self.screen, job.rows) as progress:
+                tried = asyncio.run(try_out(attempt, job.plan(), now_ms=_now_ms, progress=progress))
+            self._result(tried, terms)
 
     def _job(self, job: Job, agreement: Agreement, limit: int | None) -> Job:
         tell_understood(self.screen, job)
@@ -115,24 +112,25 @@ class Desk:
         job.check_labels([agreement])
         return job if limit is None else replace(job, exports=first_rows(job.exports, limit))
 
-    def _run(self, attempt: Attempt, job: Job) -> Tried:
-        def now_ms() -> int:
-            return time.time_ns() // 1_000_000
-
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Say what went wrong, and end with the exit code that it has."""
         try:
-            with rows_bar(self.screen, job.rows) as progress:
-                return asyncio.run(try_out(attempt, job.plan(), now_ms=now_ms, progress=progress))
+            yield
+        except AgreementWrong as error:
+            for line in error.lines(self.lang):
+                self.screen.say(line, "red")
+            raise typer.Exit(error.exit_code) from error
+        except BadExport as error:
+            tell_problems(self.screen, error.problems, "nothing was run")
+            raise typer.Exit(error.exit_code) from error
         except NotLoaded as error:
             self._trouble(error.trouble)
-            self.say(
-                Phrase(
-                    "the model cannot be loaded: on the platform every frame would fail",
-                    "모델을 불러올 수 없습니다. 플랫폼에서는 모든 데이터 묶음이 실패합니다",
-                ),
-                "red",
-            )
+            self.say(_EVERY_FRAME, "red")
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
+            # What was on its way is dropped, which Python would remark upon.
+            warnings.simplefilter("ignore")
             self.say(Phrase("stopped", "중단했습니다"), "yellow")
             raise typer.Exit(130) from error
 
@@ -194,14 +192,13 @@ class Desk:
         service = evaluation.service
         if service is None:
             return
-        p50, p95, p99 = (us / 1000 for us in (service.p50_us, service.p95_us, service.p99_us))
-        cpu = service.cpu_us_per_1000_rows / 1000
+        times = (service.p50_us, service.p95_us, service.p99_us, service.cpu_us_per_1000_rows)
+        p50, p95, p99, cpu = (f"{us / 1000:.{2 if us < 10_000 else 0}f} ms" for us in times)
         self.say(
             Phrase(
-                f"a frame took {p50:.3g} ms (p50), {p95:.3g} ms (p95), {p99:.3g} ms (p99); "
-                f"a thousand rows {cpu:.3g} ms of CPU; {service.peak_mb} MB of memory",
-                f"데이터 묶음 하나에 {p50:.3g} ms(p50), {p95:.3g} ms(p95), {p99:.3g} ms(p99), "
-                f"1,000행에 CPU {cpu:.3g} ms, 메모리 {service.peak_mb} MB",
+                f"a frame took {p50} (p50), {p95} (p95), {p99} (p99); a thousand rows {cpu} of CPU; "
+                f"{service.peak_mb} MB of memory",
+                f"데이터 묶음 하나에 {p50}(p50), {p95}(p95), {p99}(p99), 1,000행에 CPU {cpu}, 메모리 {service.peak_mb} MB",
             )
         )
 
@@ -214,3 +211,7 @@ class Desk:
             Phrase(f"{fault.count} × {fault.kind}{where}", f"{fault.count}회 {fault.kind}{where}"), "red"
         )
         self.screen.people.print(trouble.text, markup=False, soft_wrap=True)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

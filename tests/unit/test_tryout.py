@@ -190,7 +190,7 @@ def test_faults_are_told_with_their_text_and_counted_as_on_the_platform(tmp_path
 
 
 def test_a_broken_world_ends_the_try(tmp_path: Path) -> None:
-    messages = list(plan([rows_of("m1", 60, labels=True)], rows_per_frame=10))
+    messages = list(plan([rows_of("m1", 60)], rows_per_frame=10, watermarks=False))
     with pytest.raises(BrokenWorld):
         tried(an_attempt(tmp_path, an_agreement()), messages, Alarm(dies=2))
 
