@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from agents.decisions import losses_for, standing_of
 from agents.labels import Labels
 from agents.ports import Board, Crash, Log, Sender, put
 from agents.reports import Reports
@@ -122,6 +123,7 @@ def _of_run(
             metrics=every_metric(metrics, standing),
             cost=spent(started.agreement, standing.sums),
             labels=standing.labels,
+            decision=standing_of(book, started),
             service=standing.service,
             faults=standing.faults,
             sandbox=started.sandbox,
@@ -175,7 +177,9 @@ class Folded:
         pairing, entry = read
         if pairing in self.closed:
             return None
-        book = self.books.setdefault(pairing, Book(pairing=pairing, measures_for=measures_for))
+        book = self.books.setdefault(
+            pairing, Book(pairing=pairing, measures_for=measures_for, losses_for=losses_for)
+        )
         if book.fold(entry, offset=record.offset, digest=digest_of(record)):
             self.counted.append(record)
             self.changed.add(pairing)
@@ -480,7 +484,7 @@ class Scorer:
         self._awaited.pop(name, None)
 
     async def _again(self, book: Book, closed: RawRecord, partition: int) -> Book:
-        fresh = Book(pairing=book.pairing, measures_for=measures_for)
+        fresh = Book(pairing=book.pairing, measures_for=measures_for, losses_for=losses_for)
         position = book.first_offset or 0
         while position <= closed.offset:
             end = min(position + BLOCK, closed.offset + 1)

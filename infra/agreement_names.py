@@ -42,6 +42,7 @@ NAMES: dict[str, Phrase] = {
     "decision.least_events": Phrase("least events for an early verdict", "조기 판정 최소 사건 수"),
     "decision.loss": Phrase("loss", "손실"),
     "decision.loss_cap": Phrase("cap of the loss", "손실 상한"),
+    "decision.incumbent": Phrase("what the plant does today", "현행 방식"),
     "decision.expected": Phrase("expectations for planning", "계획용 예상치"),
     "cost": Phrase("costs", "비용"),
     "cost.currency": Phrase("currency", "통화"),

@@ -10,13 +10,10 @@ from typing import Literal
 import rfc8785
 from pydantic import Field, model_validator
 
-from schemas.base import AssetName, Digest, Ident, Record, TagName
+from schemas.base import AssetName, Digest, Record, TagName
+from schemas.baselines import Baseline as Baseline
+from schemas.baselines import LabelValue as LabelValue
 from schemas.terms import Cost, Days, Decision, Disclosure, Phases, Quotas, Retention, Rights, Share, wrong
-
-LabelValue = bool | int | float | str
-
-#: Whole numbers up to here are the same in every reader of JSON (RFC 8785, section 3.2.2.3).
-_LARGEST_INTEGER = 2**53 - 1
 
 
 class Task(StrEnum):
@@ -109,23 +106,6 @@ class LabelRule(Record):
         return self
 
 
-class Baseline(Record):
-    """A constant answer that a candidate has to be compared with, frozen before the first label."""
-
-    name: Ident
-    answer: LabelValue
-
-    @model_validator(mode="after")
-    def _portable(self) -> Baseline:
-        if isinstance(self.answer, int) and abs(self.answer) > _LARGEST_INTEGER:
-            raise wrong(
-                "answer",
-                f"whole numbers end at {_LARGEST_INTEGER}; write a larger one as 1.0e+20",
-                f"정수는 {_LARGEST_INTEGER}까지만 씁니다. 더 큰 수는 1.0e+20처럼 쓰세요.",
-            )
-        return self
-
-
 class Acceptance(Record):
     """When a candidate is accepted: one metric and one threshold, over at least so many scored rows."""
 
@@ -206,8 +186,7 @@ class Agreement(Record):
     def _coherent(self) -> Agreement:
         self._check_classes()
         self._check_acceptance()
-        for baseline in self.baselines:
-            self.code(baseline.answer)
+        self._check_baselines()
         for what, names in (
             ("asset", self.assets),
             ("input", self.inputs),
@@ -220,7 +199,7 @@ class Agreement(Record):
         if self.decision is not None:
             self.decision.check(
                 regression=self.task.numeric,
-                baselines=len(self.baselines),
+                baselines=tuple(one.name for one in self.baselines),
                 cost=self.cost is not None,
             )
         if self.cost is not None:
@@ -240,6 +219,14 @@ class Agreement(Record):
             raise ValueError(f"a {self.task} task has no classes")
         if self.labels.absent_means == "normal" and self.task is not Task.ANOMALY:
             raise ValueError("absent_means: normal is for anomaly tasks only")
+
+    def _check_baselines(self) -> None:
+        rehearsed = self.phases.rehearsal_days is not None or self.phases.rehearsal_rows > 0
+        for at, baseline in enumerate(self.baselines):
+            self.code(baseline.answer)
+            baseline.check(
+                at, classes=self.classes, inputs=self.inputs, target=self.target, rehearsed=rehearsed
+            )
 
     def _check_acceptance(self) -> None:
         known = metrics_known(self.task, len(self.classes))

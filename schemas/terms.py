@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from schemas.base import Record
+from schemas.base import Ident, Record
 
 #: A length of time in days; parts of a day are fine.
 Days = Annotated[float, Field(gt=0, le=3650)]
@@ -102,6 +102,9 @@ class Decision(Record):
     loss: Literal["error", "cost"] = "error"
     #: Where a loss is full: in regression the error of a row, in the target's unit; with costs the cost of a unit.
     loss_cap: float | None = Field(default=None, gt=0, le=1e15)
+    #: The baseline that stands for what the plant does today: it has to be beaten, and the best constant answer. Every
+    #: baseline has to be where none is named.
+    incumbent: Ident | None = None
     expected: Expected = Expected()
 
     @model_validator(mode="after")
@@ -120,13 +123,19 @@ class Decision(Record):
             )
         return self
 
-    def check(self, *, regression: bool, baselines: int, cost: bool) -> None:
+    def check(self, *, regression: bool, baselines: tuple[str, ...], cost: bool) -> None:
         """Raises what does not fit the rest of the agreement."""
         if not baselines:
             raise wrong(
                 "decision",
                 "compares candidates with baselines: name at least one under `baselines`",
                 "비교할 기준이 없습니다. `baselines`에 하나 이상 쓰세요.",
+            )
+        if self.incumbent is not None and self.incumbent not in baselines:
+            raise wrong(
+                ("decision", "incumbent"),
+                f"{self.incumbent!r} is no baseline; use one of {', '.join(baselines)}",
+                f"{self.incumbent!r}은(는) 비교 기준이 아닙니다. 가능한 값: {', '.join(baselines)}.",
             )
         if self.loss == "cost" and not cost:
             raise wrong(

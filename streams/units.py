@@ -111,7 +111,7 @@ class Units:
         self._unit = unit
         self._losses = losses
         self._baselines = tuple(baselines)
-        self._constants = dict(constants)
+        self.constants = dict(constants)
         self._late = late
         self._by_label = unit.kind in ("run", "event")
         self.trusted: Run | None = None
@@ -138,12 +138,12 @@ class Units:
     @property
     def rivals(self) -> tuple[str, ...]:
         """The baselines and constants that a candidate is compared with."""
-        return (*self._baselines, *self._constants)
+        return (*self._baselines, *self.constants)
 
     def again(self, truths: Truths, ticked_ms: int, *, late: bool) -> Units:
         """The same units counted anew, with labels that came too late or without."""
         other = Units(
-            self._unit, self._losses, baselines=self._baselines, constants=self._constants, late=late
+            self._unit, self._losses, baselines=self._baselines, constants=self.constants, late=late
         )
         other.trusted, other.candidates = self.trusted, self.candidates
         other._anew(truths, ticked_ms)
@@ -268,12 +268,12 @@ class Units:
 
     def _rival(self, piece: Piece, name: str) -> np.ndarray:
         """The answers of a baseline or a constant, to rows of one frame."""
-        constant = self._constants.get(name)
+        constant = self.constants.get(name)
         if constant is not None:
             return np.full(piece.known.size, constant)
         answers: np.ndarray = piece.rows.answers[self._baselines.index(name)]
-        if len(self._constants) == 1:
-            (best,) = self._constants.values()
+        if len(self.constants) == 1:
+            (best,) = self.constants.values()
             return np.where(np.isfinite(answers), answers, best)
         return answers
 
@@ -383,7 +383,7 @@ class Units:
 
     def gained(self, candidate: str, rival: str, start: int, stop: int) -> Gained:
         """What a candidate gained on a baseline, a constant or another candidate, in the units start … stop − 1."""
-        units = self._order[start:stop]
+        units = self._order[start : min(stop, self._ordered)]
         rows = self._columns["rows"][units]
         first, second = (self._columns[f"points {name}"][units] for name in (rival, candidate))
         low, high = self._losses.gains(first, second, rows, self._unknown(candidate, rival, units))
@@ -416,7 +416,7 @@ class Units:
 
     def losses(self, name: str, start: int, stop: int) -> np.ndarray:
         """What a candidate or rival lost in the units start … stop − 1: int64 millionths, labelled rows alone."""
-        units = self._order[start:stop]
+        units = self._order[start : min(stop, self._ordered)]
         return self._losses.losses(self._columns[f"points {name}"][units], self._columns["rows"][units])
 
     def unlabelled(self, start: int, stop: int) -> int:

@@ -1,0 +1,195 @@
+"""The decision by units, kept up to date beside the fold of the ledger: units from `streams`, bounds from `models`."""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from models.decision import UNIT, Bounds
+from models.losses import Losses
+from models.path import Looks, Path, bounds_of
+from models.reading import Pair, Rule, acceptance_excluded, first_reading, outcome
+from schemas.agreement import Agreement
+from schemas.evaluation import Comparison, Outcome, Standing
+from schemas.ledger import Started
+from streams.ledger import Book, round_of
+from streams.units import BLOCK, Units
+
+#: Above this share of units that the platform itself took out, nothing is decided.
+MOST_DROPPED = 0.05
+
+
+def losses_for(started: Started) -> Losses:
+    """How units lose under the agreement of a deployment."""
+    return Losses.of(started.agreement)
+
+
+class Duel:
+    """A candidate's gains on one rival, unit by unit."""
+
+    def __init__(self, units: Units, candidate: str, rival: str, planned: int) -> None:
+        self._units = units
+        self._names = candidate, rival
+        self._planned = planned
+        self.pair = Pair(low=Path(), high=Path())
+        #: Of every unit looked at, whether it was dropped, and the events that began in it.
+        self.dropped = np.empty(0, dtype=bool)
+        self.events = np.empty(0, dtype=np.int64)
+
+    @property
+    def count(self) -> int:
+        """Units that count."""
+        return len(self.pair.low)
+
+    def cut(self, place: int) -> None:
+        """Forget the units from a place in the order on."""
+        if place < self.dropped.size:
+            self.dropped, self.events = self.dropped[:place], self.events[:place]
+            count = int(np.count_nonzero(~self.dropped))
+            self.pair.low.cut(count)
+            self.pair.high.cut(count)
+
+    def advance(self, stop: int) -> None:
+        """Take in the units up to a place in the order; never more than are planned."""
+        while self.dropped.size < stop and self.count < self._planned:
+            start = self.dropped.size
+            found = self._units.gained(*self._names, start, min(start + BLOCK, stop))
+            counts = np.cumsum(~found.dropped)
+            size = int(np.searchsorted(counts, self._planned - self.count)) + 1
+            kept = ~found.dropped[:size]
+            self.pair.low.extend(found.low[:size][kept])
+            self.pair.high.extend(found.high[:size][kept])
+            self.dropped = np.concatenate([self.dropped, found.dropped[:size]])
+            self.events = np.concatenate([self.events, found.events[:size]])
+
+    def events_of(self, count: int) -> int:
+        """Events that began in the first so many units that count."""
+        kept = np.flatnonzero(~self.dropped)[:count]
+        return int(self.events[kept].sum())
+
+    def places(self, count: int) -> int:
+        """Places in the order that the first so many units that count take up, dropped ones among them."""
+        return int(np.flatnonzero(~self.dropped)[count - 1]) + 1 if count else 0
+
+
+class Decider:
+    """The decision of one trial: every candidate against every rival."""
+
+    def __init__(self, units: Units, agreement: Agreement) -> None:
+        decision = agreement.decision
+        assert decision is not None, "without a decision there is nothing to decide"
+        self._units = units
+        self._decision = decision
+        self._rule = Rule.of(decision)
+        self._looks = Looks(self._rule.planned, self._rule.alpha / 2)
+        self._rivals = rivals(units, agreement)
+        self._duels: dict[str, dict[str, Duel]] = {}
+        #: Up to which unit an early outcome was looked for, and where it fell.
+        self._looked: dict[str, int] = {}
+        self._fell: dict[str, int | None] = {}
+
+    def standing(self, candidate: str) -> Standing:
+        """Where a candidate stands, as far as its units are closed."""
+        duels = self._followed(candidate)
+        one = next(iter(duels.values()))
+        fell = self._fallen(candidate, list(duels.values())) if self._decision.early else None
+        count = one.count if fell is None else fell
+        found = {rival: self._bounds(duel, count) for rival, duel in duels.items()}
+        places = one.dropped.size if fell is None else one.places(count)
+        dropped = int(np.count_nonzero(one.dropped[:places]))
+        broken = dropped > MOST_DROPPED * places
+        return Standing(
+            units=count,
+            planned=self._rule.planned,
+            alpha=float(self._rule.alpha),
+            margin=self._decision.margin,
+            comparisons=tuple(_comparison(name, duels[name], count, found[name]) for name in duels),
+            outcome=Outcome.INCONCLUSIVE if broken else outcome(self._rule, list(found.values())),
+            acceptance_excluded=acceptance_excluded(self._rule, list(found.values())),
+            fell_at=fell,
+            events=one.events_of(count),
+            unlabelled=self._units.unlabelled(0, places),
+            dropped=dropped,
+        )
+
+    def _followed(self, candidate: str) -> dict[str, Duel]:
+        stale = self._units.take_stale()
+        for name, known in self._duels.items():
+            for duel in known.values():
+                duel.cut(stale)
+            self._forget(name)
+        if candidate not in self._duels:
+            planned = self._rule.planned
+            self._duels[candidate] = {
+                rival: Duel(self._units, candidate, rival, planned) for rival in self._rivals
+            }
+        duels = self._duels[candidate]
+        entered = self._units.entered(candidate)
+        for duel in duels.values():
+            duel.cut(entered)
+            duel.advance(entered)
+        self._forget(candidate)
+        return duels
+
+    def _forget(self, candidate: str) -> None:
+        """What was found about an early outcome holds as long as the units that it was found in."""
+        count = min((duel.count for duel in self._duels[candidate].values()), default=0)
+        self._looked[candidate] = min(self._looked.get(candidate, 0), count)
+        fell = self._fell.get(candidate)
+        if fell is not None and fell > count:
+            self._fell[candidate] = None
+
+    def _fallen(self, candidate: str, duels: list[Duel]) -> int | None:
+        """The number of units after which an early outcome fell."""
+        if self._fell.get(candidate) is None:
+            start = max(self._looked[candidate], self._least(duels[0]) - 1)
+            stop = duels[0].count
+            pairs = [duel.pair for duel in duels]
+            if start < stop:
+                self._fell[candidate] = first_reading(self._rule, self._looks, pairs, start=start, stop=stop)
+            self._looked[candidate] = stop
+        return self._fell.get(candidate)
+
+    def _least(self, duel: Duel) -> int:
+        """The number of units from which on an early outcome may fall."""
+        units, events = self._decision.least_units or 1, self._decision.least_events or 0
+        if not events:
+            return units
+        sums = np.cumsum(duel.events[~duel.dropped])
+        return max(units, int(np.searchsorted(sums, events)) + 1)
+
+    def _bounds(self, duel: Duel, count: int) -> Bounds:
+        low, high = duel.pair.low.at(count), duel.pair.high.at(count)
+        return bounds_of(low, high, self._rule.planned, self._rule.alpha)
+
+
+def _comparison(rival: str, duel: Duel, count: int, found: Bounds) -> Comparison:
+    low, high = duel.pair.low.at(count), duel.pair.high.at(count)
+    seen = low.total // count / UNIT if count and low == high else None
+    return Comparison(rival=rival, lower=found.lower / UNIT, upper=found.upper / UNIT, seen=seen)
+
+
+def rivals(units: Units, agreement: Agreement) -> tuple[str, ...]:
+    """What a candidate has to beat: the incumbent, or else every baseline; and the constants that none of them is."""
+    decision = agreement.decision
+    assert decision is not None, "without a decision there are no rivals"
+    named = [one for one in agreement.baselines if decision.incumbent in (None, one.name)]
+    known = {agreement.code(one.answer) for one in named if one.answer is not None}
+    others = (name for name, code in units.constants.items() if code not in known)
+    return (*(one.name for one in named), *others)
+
+
+#: One for each trial, as long as its units live.
+_DECIDERS: WeakKeyDictionary[Units, Decider] = WeakKeyDictionary()
+
+
+def standing_of(book: Book, started: Started) -> Standing | None:
+    """Where the candidate of a deployment stands; None where no units are counted. Asked after `settle`."""
+    units = book.units.get(round_of(started))
+    if units is None or units.trusted is None or started.baseline:
+        return None
+    decider = _DECIDERS.get(units)
+    if decider is None:
+        decider = _DECIDERS[units] = Decider(units, started.agreement)
+    return decider.standing(started.subjects[0])
