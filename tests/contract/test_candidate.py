@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import infra.sandbox
+import infra.standing
 from infra.candidate import Candidate
 from infra.child_process import ChildProcess
 from infra.child_spec import ChildSpec
@@ -134,29 +135,31 @@ def test_a_death_while_loading_is_tried_once_more(models: Models, monkeypatch: p
 def test_a_candidate_whose_process_ends_again_and_again_is_suspended(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(infra.standing, "MOST_ENDS", 4)
     started = processes(monkeypatch)
     told: list[tuple[Failed, int]] = []
 
     async def main() -> None:
-        async with candidate(models.spec("moods"), "none") as kept:
+        async with candidate(models.spec("moods", timeout_s=1), "none") as kept:
             kept.on_suspended = lambda last, faults: told.append((last, faults))
-            answers = [await ask(kept, "exits") for _ in range(7)]
-            # Each is tried twice.
-            assert [failed(answer).kind for answer in answers] == ["died"] * 5 + ["suspended"] * 2
-            assert "suspended after 10 faults" in failed(answers[-1]).text
+            answers = [await ask(kept, mood) for mood in ("hangs", "exits", "exits", "sum", "sum")]
+            # One that dies is tried twice; for the last of them there was no second time.
+            kinds = [failed(answer).kind for answer in answers]
+            assert kinds == ["timeout", "died", "died", "suspended", "suspended"]
+            assert "suspended after 4 faults" in failed(answers[-1]).text
             assert "exit status 3" in failed(answers[-1]).text
-            assert failed(await ask(kept)).kind == "suspended"
             assert failed(await kept.start()).kind == "suspended"
-            assert [(last.kind, faults) for last, faults in told] == [("died", 10)]
+            assert [(last.kind, faults) for last, faults in told] == [("died", 4)]
             assert kept.pid == 0
             await all_gone(started)
 
     run(main())
 
 
-def test_a_model_that_cannot_be_loaded_five_times_in_a_row_suspends_its_candidate(
+def test_a_model_that_cannot_be_loaded_again_and_again_suspends_its_candidate(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(infra.standing, "MOST_LOADS", 3)
     started = processes(monkeypatch)
     told: list[tuple[Failed, int]] = []
 
@@ -165,12 +168,12 @@ def test_a_model_that_cannot_be_loaded_five_times_in_a_row_suspends_its_candidat
         async with candidate(models.spec("unloadable"), "none", clock) as kept:
             kept.on_suspended = lambda last, faults: told.append((last, faults))
             await kept.start()
-            for _ in range(6):
+            for _ in range(4):
                 clock.now += 600
                 await ask(kept)
             assert failed(await ask(kept)).kind == "suspended"
-            assert [(last.exception, faults) for last, faults in told] == [("RuntimeError", 5)]
-            assert len(started) == 5
+            assert [(last.exception, faults) for last, faults in told] == [("RuntimeError", 3)]
+            assert len(started) == 3
 
     run(main())
 

@@ -29,6 +29,8 @@ def test_one_whose_process_only_ends_is_suspended() -> None:
 
 
 def test_answers_make_ends_good() -> None:
+    assert after(["ended"] * 3 + ["answered"] * (MAKING_GOOD - 1)).ends == 3
+    assert after(["ended"] * 3 + ["answered"] * MAKING_GOOD).ends == 2
     assert after(["ended"] * 3 + ["answered"] * 3 * MAKING_GOOD) == Standing()
     assert after(["answered"] * 1000 + ["ended"] * MOST_ENDS).lost
 
