@@ -18,6 +18,7 @@ import numpy as np
 from agents.acknowledge import InOrder
 from agents.ports import Board, Crash, Log, Sender, or_crash
 from agents.reports import Reports
+from models.baselines import rows_before
 from models.contract import Failed, Predicted, Predictor
 from schemas.faults import Fault
 from schemas.ledger import Covered, Ended, Outcome, Started
@@ -151,7 +152,9 @@ class Runner:
         self._reports = reports
         self._to_report: asyncio.Queue[ReportStarted | ReportSuspended] = asyncio.Queue()
         candidate = assignment.deployment.candidate
-        self._context_rows = candidate.context_rows if candidate else 0
+        self._context_rows = (
+            candidate.context_rows if candidate else rows_before(assignment.pairing.agreement)
+        )
         self._tags = tuple(tag.name for tag in assignment.plant.tags)
         self._known = {asset.name for asset in assignment.plant.assets}
         self._agreed = set(assignment.pairing.agreement.assets)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from infra.agreement_names import joined, name_of, number, percent
 from infra.words import Lang, Phrase
-from schemas.agreement import Agreement, Task
+from schemas.agreement import Agreement, Baseline, Task
 from schemas.terms import Decision, Disclosed
 
 #: Terms that both sides consent to and that no part of the platform applies by itself yet.
@@ -130,10 +130,8 @@ def _labels(agreement: Agreement) -> Iterator[Phrase]:
 
 def _acceptance(agreement: Agreement) -> Iterator[Phrase]:
     for baseline in agreement.baselines:
-        yield Phrase(
-            f"Baseline {baseline.name}: always answers {baseline.answer}.",
-            f"비교 기준 {baseline.name}: 항상 {baseline.answer}(으)로 답합니다.",
-        )
+        said = _answers(baseline, agreement)
+        yield Phrase(f"Baseline {baseline.name}: {said.en}.", f"비교 기준 {baseline.name}: {said.ko}.")
     rule = agreement.acceptance
     unanswered = percent(rule.max_unanswered)
     least = rule.at_least is not None
@@ -153,6 +151,53 @@ def _acceptance(agreement: Agreement) -> Iterator[Phrase]:
     yield NO_GUARANTEE
     if agreement.metrics:
         yield _line("metrics", ", ".join(agreement.metrics))
+
+
+def _answers(baseline: Baseline, agreement: Agreement) -> Phrase:
+    """How a baseline answers."""
+    answer, tag, rows = baseline.answer, baseline.source(agreement.target), baseline.look_back
+    otherwise = Phrase(f"; where there is none {answer}", f". 없으면 {answer}(으)로 답합니다")
+    if baseline.rule is not None:
+        return _ruled(baseline, agreement)
+    match baseline.kind:
+        case "best_constant":
+            return Phrase(
+                f"always answers what did best in the rehearsal; in the rehearsal {answer}",
+                f"리허설에서 가장 나은 고정 답으로 답합니다. 리허설에서는 {answer}(으)로 답합니다",
+            )
+        case "random":
+            shares = ", ".join(f"{name} {percent(share)}" for name, share in (baseline.shares or {}).items())
+            return Phrase(
+                f"draws by chance: {shares}, else {answer}", f"무작위로 답합니다: {shares}, 나머지 {answer}"
+            )
+        case "last":
+            return Phrase(
+                f"answers the last known {tag} of {rows} rows{otherwise.en}",
+                f"최근 {rows}행 중 마지막 {tag} 값으로 답합니다{otherwise.ko}",
+            )
+        case "average":
+            return Phrase(
+                f"answers the mean {tag} of the last {rows} rows{otherwise.en}",
+                f"최근 {rows}행의 {tag} 평균으로 답합니다{otherwise.ko}",
+            )
+        case None:
+            return Phrase(f"always answers {answer}", f"항상 {answer}(으)로 답합니다")
+
+
+def _ruled(baseline: Baseline, agreement: Agreement) -> Phrase:
+    rule = baseline.rule
+    assert rule is not None
+    other = agreement.classes[1 - int(agreement.code(baseline.answer))]
+    ends = [
+        Phrase(f"{word} {number(end)}", f"{number(end)} {ko}")
+        for word, ko, end in (("above", "초과", rule.above), ("below", "미만", rule.below))
+        if end is not None
+    ]
+    en, ko = " or ".join(one.en for one in ends), " 또는 ".join(one.ko for one in ends)
+    return Phrase(
+        f"the plant's rule: {other} where {rule.tag} is {en}, else {baseline.answer}",
+        f"기존 경보 규칙: {rule.tag} 값이 {ko}이면 {other}, 아니면 {baseline.answer}",
+    )
 
 
 _UNITS = {

@@ -30,7 +30,7 @@ from infra.preparation import Ready, Unusable
 from infra.sandbox import ChildSpec
 from infra.sandbox_command import Level
 from infra.state import StateFiles
-from models.baselines import Constants
+from models.baselines import Baselines
 from schemas.pairing import Deployment, Pairing
 from schemas.parties import Plant
 from streams import topics
@@ -244,7 +244,7 @@ def runner_app(spec: WorkerSpec) -> faust.App:
     return app
 
 
-def _predictor(spec: WorkerSpec) -> Candidate | Unusable | Constants:
+def _predictor(spec: WorkerSpec) -> Candidate | Unusable | Baselines:
     assert spec.pairing is not None
     match spec.prepared:
         case Ready(model=model, environment=environment):
@@ -253,11 +253,11 @@ def _predictor(spec: WorkerSpec) -> Candidate | Unusable | Constants:
         case Unusable() as unusable:
             return unusable
         case None:
-            return Constants.of(spec.pairing.agreement)
+            return Baselines(spec.pairing.agreement, pairing=spec.pairing.id)
 
 
 async def _start(
-    spec: WorkerSpec, predictor: Candidate | Unusable | Constants, runner: Runner, board: PairingBoard
+    spec: WorkerSpec, predictor: Candidate | Unusable | Baselines, runner: Runner, board: PairingBoard
 ) -> None:
     """Load the model, unless its candidate is suspended."""
     assert spec.pairing is not None and spec.deployment is not None

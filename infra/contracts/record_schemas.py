@@ -119,6 +119,7 @@ GROWING = frozenset(
         "Outcome.failure",
         "Verdict.guarantee",
         "FollowUpRecorded.outcome",
+        "Baseline.kind",
         "DecisionUnit.kind",
         "Decision.loss",
         "Disclosed.what",
@@ -162,7 +163,8 @@ class RecordSchema(GenerateJsonSchema):
         for name, field in fields.items():
             if f"{model.__name__}.{name}" in GROWING:
                 _listing(field)[OPEN] = True
-        if "kind" in fields:
+        # Where it may be left out, it is no mark of the record but one of its terms.
+        if "kind" in fields and "anyOf" not in fields["kind"]:
             fields["kind"].pop("default", None)
             made["required"] = list(dict.fromkeys(["kind", *made.get("required", ())]))
         if self.mode == "serialization":

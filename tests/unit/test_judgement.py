@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.baselines import Constants
+from models.baselines import Baselines
 from models.contract import Predicted
 from models.verdicts import judge, rule_in_words
 from schemas.agreement import Acceptance, Agreement, Baseline, Task
@@ -130,7 +130,7 @@ def test_baselines_answer_in_the_order_of_the_agreement(
         baselines=tuple(Baseline(name=f"b{i}", answer=answer) for i, answer in enumerate(answers)),
         acceptance=Acceptance(**rule),  # type: ignore[arg-type]
     )
-    found = asyncio.run(Constants.of(agreed).predict("p", b"", 3, None, 0))
+    found = asyncio.run(Baselines(agreed, pairing="p").predict("p", b"", 3, None, 0))
     assert isinstance(found, Predicted)
     assert found.columns.shape == (2, 3)
     assert found.columns[:, 0].tolist() == found.columns[:, 2].tolist() == codes

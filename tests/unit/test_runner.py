@@ -14,7 +14,7 @@ import pytest
 from agents import runner as module
 from agents.reports import Reports
 from agents.runner import MOST_PASSED, WINDOW, Assignment, Runner
-from models.baselines import Constants
+from models.baselines import Baselines
 from schemas.ledger import Covered, Ended, Started
 from schemas.pairing import Deployment, Pairing
 from streams import topics
@@ -51,7 +51,7 @@ class World:
         self,
         *,
         broker: Broker | None = None,
-        model: Model | Constants | None = None,
+        model: Model | Baselines | None = None,
         pairing: Pairing | None = None,
         deployment: Deployment | None = None,
     ) -> None:
@@ -459,7 +459,9 @@ def test_the_baselines_answer_every_row_with_their_constants() -> None:
     async def scenario() -> None:
         pairing = a_pairing()
         deployment = Deployment(id=f"{PAIRING}/baselines", subjects=("always-normal",), starts={0: 0})
-        world = World(model=Constants.of(pairing.agreement), pairing=pairing, deployment=deployment)
+        world = World(
+            model=Baselines(pairing.agreement, pairing=pairing.id), pairing=pairing, deployment=deployment
+        )
         world.send(1, rows=3)
         async with world.running():
             await world.take()
