@@ -64,7 +64,7 @@ class Losses:
         largest = max(max(row) for row in costs)
         cap = None
         if decision.loss_cap is not None and largest:
-            cap = FULL * _fraction(decision.loss_cap) / _fraction(largest)
+            cap = FULL * as_written(decision.loss_cap) / as_written(largest)
         return cls(share=Share(cap=cap), table=_points(costs, largest))
 
     def points(self, truth: np.ndarray, answers: np.ndarray, *, silent: int | None = None) -> np.ndarray:
@@ -177,10 +177,10 @@ class Losses:
 def _points(costs: Sequence[Sequence[float]], largest: float) -> np.ndarray:
     if not largest:
         return np.zeros((len(costs), len(costs)), dtype=np.int64)
-    of = FULL / _fraction(largest)
-    return np.array([[int(_fraction(one) * of) for one in row] for row in costs], dtype=np.int64)
+    of = FULL / as_written(largest)
+    return np.array([[int(as_written(one) * of) for one in row] for row in costs], dtype=np.int64)
 
 
-def _fraction(value: float) -> Fraction:
+def as_written(value: float) -> Fraction:
     """The number that was written, not the binary one beside it."""
     return Fraction(Decimal(repr(value)))
