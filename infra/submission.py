@@ -76,7 +76,8 @@ def _from_folder(client: Client, pairing: Pairing, folder: Path, name: str | Non
         )
     contract = checked(folder, pairing.agreement)
     digest = digest_of(folder)
-    there = next((one for one in pairing.candidates if one.digest == digest), None)
+    known = (one for one in pairing.candidates if one.id not in pairing.returned)
+    there = next((one for one in known if one.digest == digest), None)
     if there is not None:
         # The same files again: asking once more gives the fact that took them in.
         return there

@@ -109,9 +109,9 @@ def consented(party: Ident, command: ConsentToAgreement, pairing: Pairing, until
     require(
         command.agreement_digest == digest,
         f"the agreement on the table of {pairing.id} has the hash {theirs}, "
-        f"you consent to {mine}; read it again with `fieldproof agreement show`",
+        f"you consent to {mine}; read it again with `fieldproof agreement show {pairing.id}`",
         f"매칭 {pairing.id}에 올라와 있는 협약의 해시는 {theirs}인데, 동의하신 협약의 해시는 {mine}입니다. "
-        "`fieldproof agreement show`로 협약을 다시 확인해 주세요.",
+        f"`fieldproof agreement show {pairing.id}`로 협약을 다시 확인해 주세요.",
     )
     others = [one for one in who_acts_next(pairing) if one != party]
     require(

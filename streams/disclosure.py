@@ -6,9 +6,17 @@ from collections.abc import Iterable
 
 from schemas.base import Ident
 from schemas.evaluation import Evaluation, Verdict
-from schemas.events import CapacityReported, Fact, PairingConcluded, RehearsalReported, RequestRefused
+from schemas.events import (
+    CapacityReported,
+    Fact,
+    PairingConcluded,
+    PlantPaused,
+    PlantResumed,
+    RehearsalReported,
+    RequestRefused,
+)
 from schemas.feeds import FeedEvaluation, FeedFact, FeedVerdict
-from schemas.pairing import Pairing
+from schemas.pairing import OVER, Pairing
 from schemas.terms import Disclosed
 from streams.lifecycle import Installation
 
@@ -39,9 +47,13 @@ def granted_to(party: Ident, pairing: Pairing) -> Disclosed:
 def fact_for(fact: Fact, state: Installation) -> Iterable[tuple[Ident, FeedFact]]:
     """Who is told of a fact: the sides of its pairing; of a refusal only the party that was refused.
 
-    What a plant's machine can carry is the plant's own affair: only its owner is told.
+    What a plant's machine can carry is the plant's own affair: only its owner is told. Of a pause everyone is told who waits for it.
     """
     body = fact.body
+    if isinstance(body, PlantPaused | PlantResumed):
+        open_ = [pairing for pairing in state.touched(body) if pairing.phase not in OVER]
+        waiting = {party for pairing in open_ for party in parties_of(pairing)}
+        return [(party, FeedFact(fact=fact)) for party in sorted({fact.party, *waiting})]
     pairing = state.pairings.get(getattr(body, "pairing", ""))
     if isinstance(body, RequestRefused) or pairing is None:
         party = state.plants[body.plant].owner if isinstance(body, CapacityReported) else fact.party

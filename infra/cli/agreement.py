@@ -185,18 +185,34 @@ def _forecast(plan: Plan, found: Forecast | None) -> dict[str, Any] | None:
 
 
 @app.command()
-def show(path: File, as_json: AsJson = False, lang: Spoken = None) -> None:
+def show(
+    agreement: Annotated[
+        str, typer.Argument(help="A pairing, or an agreement's YAML file, or the folder of a proof.")
+    ],
+    as_json: AsJson = False,
+    lang: Spoken = None,
+) -> None:
     """Show an agreement as a document that a committee can read: Markdown on stdout.
 
-    With --json its canonical JSON (RFC 8785) is printed instead: the bytes that are hashed.
+    Of a pairing it is the one that lies on the table, else the one in force. With --json its canonical JSON (RFC 8785) is printed
+    instead: the bytes that are hashed.
 
-    Exit code 2: something is wrong.
+    Exit code 2: something is wrong, or there is no such pairing; 3: the installation does not answer.
 
     Example: fieldproof agreement show my-poc --lang ko
     """
     report = _report(lang, as_json=False)
-    agreement = _read(path, report).agreement
-    print(agreement.canonical().decode() if as_json else document(agreement, report.lang), end="")
+    path = Path(agreement)
+    shown = _read(path, report).agreement if path.exists() or path.suffix else _on_the_table(agreement)
+    print(shown.canonical().decode() if as_json else document(shown, report.lang), end="")
+
+
+def _on_the_table(pairing: str) -> Agreement:
+    from infra.client import Client
+
+    with Client.connect() as client:
+        present = client.pairing(pairing)
+    return present.agreement if present.amendment is None else present.amendment.agreement
 
 
 @app.command()

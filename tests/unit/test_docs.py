@@ -47,7 +47,7 @@ def test_every_setting_is_in_the_readme(readme: Path) -> None:
         for name, field in Settings.model_fields.items()
     }
     for file in (ROOT / "infra").rglob("*.py"):
-        asked = re.findall(r"environ(?:\.get\(|\[)\"([A-Z_]+)\"", file.read_text(encoding="utf-8"))
+        asked = re.findall(r"environ(?:\.get\(|\[)\"([A-Z_]+)\"[,)\]]", file.read_text(encoding="utf-8"))
         names.update(asked)
     text = readme.read_text(encoding="utf-8")
     assert {"FIELDPROOF_HOME", "KAFKA_BOOTSTRAP_SERVERS"} <= names

@@ -137,7 +137,7 @@ REFUSALS: dict[str, tuple[list[Step], Step, tuple[str, ...]]] = {
         (
             f"the agreement on the table of {PAIRING} has the hash",
             "fieldproof agreement show",
-            "`fieldproof agreement show`로 협약을 다시 확인해 주세요",
+            "`fieldproof agreement show pump-2026-01`로 협약을 다시 확인해 주세요",
         ),
     ),
     "a consent given twice": (
