@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -9,9 +11,12 @@ import numpy as np
 from models.decision import UNIT, Bounds
 from models.losses import Losses
 from models.path import Looks, Path, bounds_of
+from models.ranking import ranked
+from models.ratios import Linear, lower
 from models.reading import Pair, Rule, acceptance_excluded, first_reading, outcome
+from models.verdicts import Bar, Beside
 from schemas.agreement import Agreement
-from schemas.evaluation import Comparison, Outcome, Standing
+from schemas.evaluation import Comparison, Corrections, Outcome, Ranking, Ratio, Standing
 from schemas.ledger import Started
 from streams.ledger import Book, round_of
 from streams.units import BLOCK, Units
@@ -99,19 +104,48 @@ class Decider:
         places = one.dropped.size if fell is None else one.places(count)
         dropped = int(np.count_nonzero(one.dropped[:places]))
         broken = dropped > MOST_DROPPED * places
+        opened = outcome(self._rule, list(found.values()))
         return Standing(
             units=count,
             planned=self._rule.planned,
             alpha=float(self._rule.alpha),
             margin=self._decision.margin,
             comparisons=tuple(_comparison(name, duels[name], count, found[name]) for name in duels),
-            outcome=Outcome.INCONCLUSIVE if broken else outcome(self._rule, list(found.values())),
+            outcome=Outcome.INCONCLUSIVE if broken else opened,
             acceptance_excluded=acceptance_excluded(self._rule, list(found.values())),
             fell_at=fell,
             events=one.events_of(count),
             unlabelled=self._units.unlabelled(0, places),
             dropped=dropped,
+            guarantee="none" if broken else "anytime_valid",
         )
+
+    def ratio(self, candidate: str, linear: Linear | None, standing: Standing) -> Ratio:
+        """What the units that were read say about the agreed threshold."""
+        if linear is None:
+            return Ratio()
+        one = next(iter(self._followed(candidate).values()))
+        places = one.places(standing.units)
+        sums, rows = self._units.totals(candidate, linear, places)
+        kept = ~one.dropped[:places]
+        bound, largest = lower(self._rule, sums[kept], rows[kept])
+        return Ratio(
+            shown=bound > 0,
+            lower=bound,
+            rows=largest,
+            capped_at=linear.cap if linear.table is None else None,
+            guarantee="anytime_valid",
+        )
+
+    def ranking(self, candidates: Sequence[str]) -> Ranking | None:
+        """The candidates against one another, each two on the units that both have closed."""
+        rule = Rule.of_a_pair(self._decision)
+        found = {}
+        for first, second in itertools.combinations(sorted(candidates), 2):
+            duel = Duel(self._units, first, second, rule.planned)
+            duel.advance(self._units.entered(first, second))
+            found[first, second] = bounds_of(duel.pair.low.end, duel.pair.high.end, rule.planned, rule.alpha)
+        return ranked(rule, candidates, found)
 
     def _followed(self, candidate: str) -> dict[str, Duel]:
         stale = self._units.take_stale()
@@ -175,9 +209,42 @@ def rivals(units: Units, agreement: Agreement) -> tuple[str, ...]:
     decision = agreement.decision
     assert decision is not None, "without a decision there are no rivals"
     named = [one for one in agreement.baselines if decision.incumbent in (None, one.name)]
-    known = {agreement.code(one.answer) for one in named if one.answer is not None}
+    known = {agreement.code(one.answer) for one in named if one.constant}
     others = (name for name, code in units.constants.items() if code not in known)
     return (*(one.name for one in named), *others)
+
+
+def beside(book: Book, started: Started, retired: frozenset[str]) -> Beside | None:
+    """What is told beside the decision at the close; None where no units are counted."""
+    standing, units = standing_of(book, started), book.units.get(round_of(started))
+    if standing is None or units is None:
+        return None
+    decider, candidate = _decider(units, started), started.subjects[0]
+    toward, away = units.corrections(candidate, book.truths)
+    late = None
+    if book.runs[started.deployment].tally.labelling.late:
+        again = units.again(book.truths, book.ticked_ms, late=True)
+        late = Decider(again, started.agreement).standing(candidate).outcome
+    others = [name for name, run in units.candidates.items() if bar_of(run.started, retired) is None]
+    return Beside(
+        ratio=decider.ratio(candidate, Linear.of(started.agreement), standing),
+        ranking=decider.ranking(others),
+        corrections=Corrections(toward=toward, away=away, with_late=late),
+    )
+
+
+def bar_of(started: Started, retired: frozenset[str]) -> Bar | None:
+    """Why there is no verdict on a candidate, whatever its numbers; None where nothing stands in its way."""
+    decision = started.agreement.decision
+    if started.subjects[0] in retired:
+        return "retired"
+    if decision is None:
+        return None
+    if started.slot is not None and started.slot > decision.slots:
+        return "no_slot"
+    if decision.unit.kind in ("row", "event") and not started.units_checked:
+        return "unchecked"
+    return None
 
 
 #: One for each trial, as long as its units live.
@@ -189,7 +256,11 @@ def standing_of(book: Book, started: Started) -> Standing | None:
     units = book.units.get(round_of(started))
     if units is None or units.trusted is None or started.baseline:
         return None
+    return _decider(units, started).standing(started.subjects[0])
+
+
+def _decider(units: Units, started: Started) -> Decider:
     decider = _DECIDERS.get(units)
     if decider is None:
         decider = _DECIDERS[units] = Decider(units, started.agreement)
-    return decider.standing(started.subjects[0])
+    return decider

@@ -90,6 +90,11 @@ class Baseline(Record):
                 raise wrong(name, f"is missing: a {kind} baseline needs it", f"{kind}에 필요합니다.")
 
     @property
+    def constant(self) -> bool:
+        """Whether it always answers the same."""
+        return self.kind is None and self.rule is None
+
+    @property
     def look_back(self) -> int:
         """How many rows it looks at, the answered one included."""
         return self.rows or (LAST_ROWS if self.kind == "last" else 1)

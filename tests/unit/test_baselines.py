@@ -184,6 +184,7 @@ def test_what_makes_no_sense_is_refused_in_both_languages(
 
 def test_a_constant_seals_what_it_always_sealed() -> None:
     assert Baseline(name="a", answer=1).to_dict() == {"name": "a", "answer": 1}
+    assert [one.constant for one in agreed({"answer": "normal"}, RULE, CHANCE).baselines] == [True, False, False]
 
 
 def test_shares_that_add_up_to_one_are_allowed_whatever_floats_make_of_them() -> None:
