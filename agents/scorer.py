@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from agents.decisions import losses_for, standing_of
+from agents.decisions import bar_of, beside, losses_for, standing_of
 from agents.labels import Labels
 from agents.ports import Board, Crash, Log, Sender, put
 from agents.reports import Reports
@@ -498,19 +498,20 @@ class Scorer:
     def _verdicts(
         self, book: Book, final: list[Evaluation], *, equal: bool, retired: frozenset[str]
     ) -> list[Verdict]:
-        agreement = {
-            subject: run.started
-            for run in book.runs.values()
-            for subject in run.started.subjects
-            if not run.started.baseline
+        judged = {
+            run.started.subjects[0]: run.started
+            for name, run in book.runs.items()
+            if not run.started.baseline and (not book.judged or name in book.judged)
         }
         return [
             judge(
-                agreement[one.candidate].agreement.acceptance,
+                judged[one.candidate].agreement.acceptance,
                 one,
-                digest=agreement[one.candidate].agreement_digest,
+                digest=judged[one.candidate].agreement_digest,
                 recomputed_equal=equal,
-                retired=one.candidate in retired,
+                decision=judged[one.candidate].agreement.decision,
+                bar=bar_of(judged[one.candidate], retired),
+                beside=beside(book, judged[one.candidate], retired),
             )
             for one in final
             if not one.baseline and one.phase == "trial"

@@ -45,7 +45,7 @@ class Rule:
             margin = self.margin * UNIT
             down = int(margin.to_integral_value(ROUND_FLOOR))
             up = int(margin.to_integral_value(ROUND_CEILING))
-        return Levels(above=down + 1, not_below=-down, below=-up - 1, not_above=down, excluded=up - 1)
+        return Levels(above=down + 1, not_below=-down, below=-down - 1, not_above=down, excluded=up - 1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ label changes, so that what a change costs does not depend on how long the trial
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -35,6 +35,10 @@ _BEFORE_ALL: Place = (-(2**62), 0, 0, 0)
 _NEVER = 2**62
 #: In place of a unit's rank while others may still come before it.
 _UNRANKED = 2**62
+
+
+#: Something of rows by their labels and answers, float64, shape (n,), not-a-number where there is none: int64, shape (n,).
+OfRows = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class Losses(Protocol):
@@ -418,6 +422,16 @@ class Units:
         """What a candidate or rival lost in the units start … stop − 1: int64 millionths, labelled rows alone."""
         units = self._order[start : min(stop, self._ordered)]
         return self._losses.losses(self._columns[f"points {name}"][units], self._columns["rows"][units])
+
+    def totals(self, candidate: str, of: OfRows, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Something of every row, summed by unit, in the units 0 … stop − 1, and their rows; each int64, shape (stop,)."""
+        units = self._order[:stop]
+        sums = np.zeros(self._columns.size, dtype=np.int64)
+        run = self.candidates[candidate]
+        for piece in self._pieces.values():
+            if piece.units.size:
+                sums[piece.units] += piece.sums(of(piece.known, self._answers(run, piece)))
+        return sums[units], self._columns["rows"][units]
 
     def unlabelled(self, start: int, stop: int) -> int:
         """Units of start … stop − 1 with a row whose label never came."""
