@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from infra.skab.files import TAGS, TRAIN_ROWS, Recording, default_folder, read_file
@@ -15,14 +18,12 @@ from tests.integration.commands import Json
 
 RECORDING = default_folder() / "data" / "valve1" / "0.csv"
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(
-        not RECORDING.is_file(),
-        reason=f"there is no {RECORDING}: set FIELDPROOF_DATA to the folder that holds skab/",
-    ),
-]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+needs_skab = pytest.mark.skipif(
+    not RECORDING.is_file(),
+    reason=f"there is no {RECORDING}: set FIELDPROOF_DATA to the folder that holds skab/",
+)
 
 #: What depends on the rows and the model alone, and not on the machine, its clock or the way that messages took.
 SAME = ("candidate", "baseline", "task", "counts", "audit", "confusion", "metrics", "final")
@@ -90,6 +91,7 @@ def same(one: Json) -> Json:
     return {name: one[name] for name in SAME if name != "candidate"}
 
 
+@needs_skab
 @pytest.mark.parametrize("detector", ["t2-q", "t2", "isolation-forest"])
 def test_a_try_gives_the_numbers_of_the_platform_byte_for_byte(bench: Bench, detector: str) -> None:
     at_home = bench.tried(detector)
@@ -101,3 +103,91 @@ def test_a_try_gives_the_numbers_of_the_platform_byte_for_byte(bench: Bench, det
     for name in ("verdict", "rule", "value", "threshold", "reason", "agreement_digest", "recomputed_equal"):
         assert here[name] == there[name]
     assert here["evaluation"]["service"]["frames"] == there["evaluation"]["service"]["frames"]
+
+
+# --- on the start-up's own machine, without a platform ----------------------------------------------------------------
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A start-up's folder with an agreement on x of m1."""
+    agreement = {
+        "task": "anomaly",
+        "assets": ["m1"],
+        "inputs": ["x"],
+        "acceptance": {"metric": "f1", "at_least": 0.5},
+    }
+    (tmp_path / "agreement.yaml").write_text(json.dumps(agreement))
+    return tmp_path
+
+
+def command(home: Path, model: Path, x: Sequence[float]) -> list[str]:
+    """A try on rows of m1 a second apart, two a frame; a row is an anomaly where x is above one half."""
+    rows = [
+        f"2026-03-02T09:00:{second:02d}Z,{value},{int(value > 0.5)},of no use"
+        for second, value in enumerate(x)
+    ]
+    (home / "rows.csv").write_text("\n".join(["ts,x,label,remark", *rows, ""]))
+    named = ["--agreement", str(home), "--rows", str(home / "rows.csv"), "--label-column", "label"]
+    return ["candidate", "try", str(model), *named, "--rows-per-frame", "2"]
+
+
+def of_kind(done: commands.Ran, kind: str) -> list[Json]:
+    return [one for one in done.records if one.get("kind") == kind]
+
+
+def test_a_fault_is_told_with_the_traceback_of_the_models_own_file(home: Path, models: Path) -> None:
+    done = commands.run(home, *command(home, models / "moody", [0, 1, 91, 0, 1, 1]), "--json")
+    assert done.code == 0, done.err
+    (fault,) = of_kind(done, "fault")
+    assert (fault["fault"]["kind"], fault["fault"]["exception"]) == ("error", "ValueError")
+    assert 'raise ValueError("no answer to this")' in fault["text"]
+    assert fault["text"].endswith("ValueError: no answer to this")
+    assert "child.py" not in fault["text"]
+    assert 'raise ValueError("no answer to this")' in done.err
+    (verdict,) = of_kind(done, "verdict")
+    counts = verdict["evaluation"]["counts"]
+    assert (counts["rows_in"], counts["scored"], counts["failed"]) == (6, 4, 2)
+    assert verdict["verdict"] == "rejected"
+    (place,) = of_kind(done, "try")
+    assert place["sandbox"] == verdict["evaluation"]["sandbox"]
+    assert not place["own_environment"]
+    assert [one["notes"][1] for one in of_kind(done, "file")] == ["ignored: remark"]
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_try_with_the_reason(home: Path, models: Path) -> None:
+    model = home / "model"
+    shutil.copytree(models / "threshold", model)
+    (model / "threshold.py").write_text("raise RuntimeError('no such weights')\n")
+    done = commands.run(home, *command(home, model, [0, 1]), "--json", "--lang", "ko")
+    assert done.code == 2
+    (fault,) = of_kind(done, "fault")
+    assert fault["text"].endswith("RuntimeError: no such weights")
+    assert "모든 데이터 묶음이 실패합니다" in done.err
+    assert "Traceback (most recent call last)" in done.err
+
+
+def test_a_try_that_is_stopped_leaves_no_process(home: Path, models: Path) -> None:
+    running = commands.Running(home, *command(home, models / "moody", [0, 1, 85, 0]), "--json")
+    try:
+        pid = commands.wait_for(
+            lambda: _sandbox(running.process.pid), "the sandbox of the try", alive=running.alive
+        )
+        running.interrupt()
+        done = running.end()
+    finally:
+        running.stop()
+    assert done.code == 130
+    assert done.err.splitlines()[-1] == "stopped"
+    commands.wait_until_none(home, pid)
+
+
+def _sandbox(pid: int) -> int | None:
+    """The process that answers frames, below the command's."""
+    try:
+        for child in psutil.Process(pid).children(recursive=True):
+            if any(word.endswith("child.py") for word in child.cmdline()):
+                return child.pid
+    except psutil.NoSuchProcess:
+        pass
+    return None
