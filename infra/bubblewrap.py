@@ -50,7 +50,7 @@ def bubblewrap(
         binds: what is seen inside.
         hidden: directories below it that are empty inside.
         variables: the environment inside.
-        scratch_bytes: the size of `/tmp`, and of `/dev/shm`.
+        scratch_bytes: the size of `/tmp`, the one place that can be written.
         root: whether root of the machine starts it. It then holds on to what a program needs to become another user.
     """
     program = shutil.which("bwrap") or _MISSING
@@ -64,8 +64,7 @@ def bubblewrap(
         options += bind.options()
     for place in hidden:
         options += ["--tmpfs", place]
-    for place in ("/tmp", "/dev/shm"):  # noqa: S108
-        options += ["--perms", "1777", "--size", str(scratch_bytes), "--tmpfs", place]
+    options += ["--perms", "1777", "--size", str(scratch_bytes), "--tmpfs", "/tmp"]  # noqa: S108
     options += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--clearenv"]  # noqa: S108
     for name, value in variables.items():
         options += ["--setenv", name, value]

@@ -146,7 +146,8 @@ def _full(program: Program) -> Launch:
         file_bytes=SCRATCH_BYTES,
         sealed=True,
         read=(*(bind.place for bind in binds), *_KERNEL),
-        write=("/tmp", "/dev/shm", "/dev/null"),  # noqa: S108
+        # Not /dev/shm: where it cannot be written, joblib works in one process instead of failing to start others.
+        write=("/tmp", "/dev/null"),  # noqa: S108
     )
     argv = (
         *bubblewrap(

@@ -194,8 +194,8 @@ def outside(folder: Path) -> Iterator[dict[str, object]]:
             "socket": str(path),
             "abstract": abstract,
             "canary": str(canary),
-            # bubblewrap tells the working directory.
-            "variables": [*VARIABLES, "PWD"],
+            # bubblewrap and shells tell the working directory.
+            "variables": [*VARIABLES, "PWD", "OLDPWD", "SHLVL", "_"],
             "scratch_bytes": SCRATCH_BYTES,
         }
 

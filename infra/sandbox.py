@@ -174,7 +174,8 @@ class Sandbox:
     def _spawn(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._scratch = Path(tempfile.mkdtemp(prefix="candidate-"))
-        launched = launch(self._spec.model, self._level, self._scratch, self._spec.environment)
+        spec = self._spec
+        launched = launch(spec.model, self._level, self._scratch, spec.environment, spec.memory_mb)
         ours, theirs = socket.socketpair()
         self._wire = Wire(ours)
         try:

@@ -58,7 +58,7 @@ DIRECT, CHECKED = "direct", "checked"
 _DTYPES = {"double": "float64", "float": "float32", "long": "int64", "integer": "int32", "boolean": "bool"}
 
 #: What the libraries may take while they are imported: they may be of the candidate's own choosing.
-_LIBRARIES_BYTES = 2 << 30
+LIBRARIES_BYTES = 2 << 30
 
 
 class Nonsense(Exception):
@@ -93,7 +93,7 @@ def main() -> NoReturn:
     (length,) = LENGTH.unpack(wire.receive(LENGTH.size))
     config = json.loads(bytes(wire.receive(length)))
     memory = config["memory_mb"] << 20
-    _limit_memory(memory + _LIBRARIES_BYTES)
+    _limit_memory(memory + LIBRARIES_BYTES)
     wire.send(_header(STARTED), b"")
     sys.path += config["packages"]
     import mlflow.pyfunc  # noqa: F401

@@ -26,7 +26,9 @@ import psutil
 import pytest
 import ruamel.yaml
 
+import infra.cgroups
 import infra.escape
+from infra.cgroups import hierarchies
 from infra.child_spec import ChildSpec
 from infra.containment import HOLDS, WHAT, forget_probe, outside, probe, probe_level, try_level
 from infra.containment_advice import advice, kernel
@@ -358,6 +360,26 @@ def test_files_that_only_root_can_read_are_readable_to_a_candidate_of_another_us
     assert isinstance(asked(model, level), Predicted)
 
 
+@pytest.mark.skipif(not hierarchies(), reason="this machine lets nobody divide its control groups")
+def test_a_candidate_has_a_group_of_the_kernel_while_it_runs(level: Level, saved: Path) -> None:
+    def groups() -> set[Path]:
+        return {group for one in hierarchies() for group in one.place.glob(f"fieldproof/{os.getpid()}-*")}
+
+    async def main() -> None:
+        before = groups()
+        running, _ = await started(saved / "honest", level)
+        (new,) = groups() - before
+        assert f"/fieldproof/{new.name}" in Path(f"/proc/{running.pid}/cgroup").read_text()
+        assert int((new / "pids.max").read_text()) < 200
+        await running.close()
+        while new in groups():  # bubblewrap's own processes may end a moment later
+            for one in hierarchies():
+                infra.cgroups.sweep(one, young_s=0)
+            await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+
 # Honest code.
 
 
@@ -370,7 +392,7 @@ def test_honest_code_finds_what_it_needs(level: Level, saved: Path) -> None:
 def test_a_forest_with_all_cores_answers_as_it_does_outside(level: Level, tmp_path: Path) -> None:
     import mlflow.sklearn
     from mlflow.models import infer_signature
-    from sklearn.ensemble import RandomForestRegressor  # type: ignore[import-untyped]
+    from sklearn.ensemble import RandomForestRegressor
 
     random = np.random.default_rng(3)
     table = pd.DataFrame(random.normal(size=(300, 2)), columns=["a", "b"])

@@ -180,7 +180,7 @@ def test_bubblewrap_is_asked_for_every_namespace_and_no_capability(monkeypatch: 
         ("--symlink", "usr/lib64", "/lib64"),
         ("--tmpfs", "/lib/infra"),
         ("--size", "1024", "--tmpfs", "/tmp"),
-        ("--size", "1024", "--tmpfs", "/dev/shm"),
+        ("--remount-ro", "/dev"),
         ("--remount-ro", "/"),
         ("--clearenv",),
         ("--setenv", "TZ", "UTC"),
