@@ -224,9 +224,15 @@ class Build:
         )
 
     def _too_large(self, size: int, what: str) -> EnvironmentUnusable:
+        advice = "Ask for fewer or smaller packages; a deep model exported to ONNX needs onnxruntime alone."
+        if "\nnvidia-" in self._lock.read_text():
+            advice += (
+                " Most of it is for GPUs, which candidates have none of: a plant that sets UV_TORCH_BACKEND=cpu "
+                "gets PyTorch without it."
+            )
         return EnvironmentUnusable(
-            f"the model's environment is too large: {_megabytes(size)} {what}, and {_megabytes(self.limits.size_bytes)} "
-            "are allowed. Ask for fewer or smaller packages; a deep model exported to ONNX needs onnxruntime alone."
+            f"the model's environment is too large: {_megabytes(size)} {what}, and "
+            f"{_megabytes(self.limits.size_bytes)} are allowed. {advice}"
         )
 
 

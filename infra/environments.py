@@ -182,11 +182,9 @@ class Environments:
             for folder in [self._directory / "cache", *stand]:
                 if held <= keep_bytes:
                     break
-                if folder not in in_use:
+                if folder not in in_use and folder.exists():
                     # Out of sight first: half an environment must never be found.
-                    gone = (
-                        folder.rename(folder.with_name(folder.name + ".gone")) if folder.exists() else folder
-                    )
+                    gone = folder.rename(folder.with_name(folder.name + ".gone"))
                     shutil.rmtree(gone, ignore_errors=True)
                     held = disk_bytes(self._directory)
         return before - held

@@ -20,8 +20,11 @@ from infra.processes import start
 #: How often a running uv is looked after, in seconds.
 _LOOK_S = 0.5
 
-#: How much of uv's explanation is passed on, in characters.
-_EXPLANATION = 900
+#: How much of uv's explanation is passed on, in characters of its beginning and of its end, where its hints are.
+_BEGINNING, _END = 600, 300
+
+#: How much of its output is read, in bytes: it explains at length.
+_OUTPUT_BYTES = 1 << 20
 
 #: What uv would take for the environment that it should work on, or for a wish of the platform's own.
 _DROPPED = frozenset(
@@ -55,7 +58,7 @@ class Ran:
         lines = (re.sub(r"^(error|cause|hint):\s*", "", line.strip()) for line in self.text.splitlines())
         text = " ".join(line for line in lines if line and not line.startswith(("warning:", "Using CPython")))
         text = "".join(sign if sign.isprintable() else "\ufffd" for sign in text)
-        return text if len(text) <= _EXPLANATION else text[:_EXPLANATION] + " …"
+        return text if len(text) <= _BEGINNING + _END else f"{text[:_BEGINNING]} … {text[-_END:]}"
 
 
 def run_to_end(
@@ -100,7 +103,8 @@ def run_to_end(
                 raise EnvironmentUnavailable(
                     f"the time was up while `{step}` was still running. {said}".rstrip()
                 )
-    return Ran(ok=code == 0, text=process.log_tail(200))
+    with log.open("rb") as stream:
+        return Ran(ok=code == 0, text=stream.read(_OUTPUT_BYTES).decode(errors="replace"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -171,6 +171,18 @@ def test_versions_that_exclude_each_other_are_refused_with_the_reason(
         environments.of(model(tmp_path / "model", "forest", "leaf==1.0"))
 
 
+def test_a_long_story_of_conflicts_is_still_the_models_fault_and_told_in_short(
+    index: WheelIndex, environments: Environments, tmp_path: Path
+) -> None:
+    for number in range(60):
+        index.add("leaf", f"{number}.0")
+        index.add("forest", f"{number}.0", needs=(f"leaf=={number}.0", f"branch{number}"))
+        index.add(f"branch{number}", needs=(f"leaf!={number}.0",))
+    with pytest.raises(EnvironmentUnusable, match="forest") as refused:
+        environments.of(model(tmp_path / "model", "forest"))
+    assert len(str(refused.value)) < 1500
+
+
 @pytest.mark.parametrize("asked", ["no-such-package", "pandas==77"])
 def test_what_the_index_does_not_have_is_refused(
     index: WheelIndex, environments: Environments, tmp_path: Path, asked: str
@@ -441,6 +453,15 @@ def test_what_is_announced_as_too_large_is_refused_before_it_is_fetched(
     with pytest.raises(EnvironmentUnusable, match=r"too large: 5,369 MB to download alone, and 4,295 MB"):
         environments.of(model(tmp_path / "model", "forest"))
     assert "forest-1.0-py3-none-any.whl" not in index.fetched
+
+
+def test_who_asks_for_what_gpus_need_is_told_that_there_are_none(
+    index: WheelIndex, environments: Environments, tmp_path: Path
+) -> None:
+    index.add("nvidia_cublas")
+    index.announced["nvidia_cublas-1.0-py3-none-any.whl"] = 5 << 30
+    with pytest.raises(EnvironmentUnusable, match="UV_TORCH_BACKEND"):
+        environments.of(model(tmp_path / "model", "nvidia-cublas"))
 
 
 def test_a_wheel_that_unpacks_to_more_than_is_allowed_is_stopped_and_nothing_of_it_is_kept(

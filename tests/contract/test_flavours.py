@@ -66,9 +66,9 @@ Path("code_model.py").write_text('''
 import importlib.util, rules, mlflow.models, mlflow.pyfunc, sklearn
 OURS = ("schemas", "streams", "models", "agents", "infra", "faust", "aiokafka", "kafka", "typer", "pip")
 class Model(mlflow.pyfunc.PythonModel):
-    def predict(self, context, table, params=None):
+    def predict(self, context, model_input, params=None):
         seen = [name for name in OURS if importlib.util.find_spec(name)]
-        return (table["t0"] > rules.LIMIT) + 10.0 * len(seen) + float(sklearn.__version__.split(".")[1]) * 100
+        return (model_input["t0"] > rules.LIMIT) + 10.0 * len(seen) + float(sklearn.__version__.split(".")[1]) * 100
 mlflow.models.set_model(Model())
 ''')
 import mlflow.pyfunc
