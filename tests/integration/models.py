@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 CODE = Path(__file__).with_name("candidates")
 
@@ -12,16 +13,25 @@ def save(root: Path) -> None:
     """Save `threshold`, `peak` (asks for four rows of context), `moody`, and models that no agreement takes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        _save(root / "threshold", "threshold")
-        _save(root / "peak", "peak", context_rows=4)
-        _save(root / "moody", "moody")
-        _save(root / "greedy", "threshold", context_rows=5000)
-        _save(root / "curious", "threshold", inputs=("x", "secret"))
-        _save(root / "unsigned", "threshold", inputs=())
+        save_one(root / "threshold", "threshold")
+        save_one(root / "peak", "peak", context_rows=4)
+        save_one(root / "moody", "moody")
+        save_one(root / "greedy", "threshold", context_rows=5000)
+        save_one(root / "curious", "threshold", inputs=("x", "secret"))
+        save_one(root / "unsigned", "threshold", inputs=())
     (root / "empty").mkdir()
 
 
-def _save(path: Path, code: str, *, inputs: tuple[str, ...] = ("x",), context_rows: int = 0) -> None:
+def save_one(
+    path: Path,
+    code: str,
+    *,
+    inputs: tuple[str, ...] = ("x",),
+    context_rows: int = 0,
+    score: bool = False,
+    **more: Any,
+) -> None:
+    """Save the model of a script in `candidates`; `more` is handed to MLflow."""
     from mlflow.models import ModelSignature
     from mlflow.pyfunc import save_model
     from mlflow.types import ColSpec, Schema
@@ -38,5 +48,6 @@ def _save(path: Path, code: str, *, inputs: tuple[str, ...] = ("x",), context_ro
         signature=signature,
         pip_requirements=["mlflow"],
         uv_project_path=str(scratch),
-        metadata={"fieldproof": {"context_rows": context_rows}},
+        metadata={"fieldproof": {"context_rows": context_rows, "score": score}},
+        **more,
     )
