@@ -333,6 +333,33 @@ def test_settings_of_a_project_around_the_folder_do_not_count(
     assert environments.of(model(tmp_path / "model", "forest")).packages.is_dir()
 
 
+def test_a_package_of_the_plants_own_is_never_replaced_by_a_newer_one_of_the_same_name(
+    index: WheelIndex, environments: Environments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.add("forest", "9.0")
+    plant = WheelIndex()
+    plant.add("forest", "1.0")
+    with serving(plant):
+        monkeypatch.setenv("UV_INDEX", f"{plant.url}/simple")
+        environment = environments.of(model(tmp_path / "model", "forest"))
+    assert run_inside(environment, "import forest; print(forest.VERSION)") == "1.0"
+
+
+def test_a_folder_of_wheels_is_enough(
+    index: WheelIndex, environments: Environments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.add("forest")
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    for name, content in index.files.items():
+        (wheels / name).write_bytes(content)
+    monkeypatch.delenv("UV_DEFAULT_INDEX")
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    monkeypatch.setenv("UV_FIND_LINKS", str(wheels))
+    environment = environments.of(model(tmp_path / "model", "forest"))
+    assert run_inside(environment, "import forest; print(forest.VERSION)") == "1.0"
+
+
 # Once.
 
 
@@ -363,6 +390,21 @@ def test_what_was_removed_is_built_again_as_it_was_and_without_the_index(
     index.status = 500
     assert run_inside(environments.of(asked), "import forest; print(forest.VERSION)") == "1.0"
     assert (first.packages.parent / "lock.txt").read_text() == lock
+
+
+def test_a_copied_lock_gives_the_same_versions_elsewhere(
+    index: WheelIndex, environments: Environments, tmp_path: Path
+) -> None:
+    index.add("forest", "1.0")
+    asked = model(tmp_path / "model", "forest")
+    first = environments.of(asked).packages.parent
+    there = tmp_path / "there" / first.name
+    there.mkdir(parents=True)
+    shutil.copy(first / "lock.txt", there)
+    index.add("forest", "2.0")
+    environment = Environments(tmp_path / "there").of(asked)
+    assert environment.packages.parent == there
+    assert run_inside(environment, "import forest; print(forest.VERSION)") == "1.0"
 
 
 def test_another_file_under_a_locked_name_is_not_installed(
