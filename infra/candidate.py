@@ -161,7 +161,8 @@ class Candidate:
         return refusal
 
     async def _load_once(self) -> Loaded | Failed:
-        child = await self._taken_spare()
+        spare, self._spare = self._spare, None
+        child = await spare if spare is not None else None
         if child is None:
             child = Sandbox(self._spec, level=self._level)
             loaded = await child.start()
@@ -178,14 +179,6 @@ class Candidate:
         except SandboxUnavailable:
             # If that lasts, the next start tells.
             return None
-
-    async def _taken_spare(self) -> Sandbox | None:
-        spare, self._spare = self._spare, None
-        child = await spare if spare is not None else None
-        if child is not None and child.ended:
-            await child.close()
-            return None
-        return child
 
     async def _suspend(self, cause: Failed) -> None:
         faults = self._standing.faults

@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
+import infra.candidate
 import infra.sandbox
 import infra.standing
 from infra.candidate import Candidate
 from infra.child_process import ChildProcess
 from infra.child_spec import ChildSpec
+from infra.sandbox import Sandbox
 from infra.sandbox_command import Level
 from infra.standing import Backoff
 from models.contract import Failed
@@ -257,6 +259,30 @@ def test_a_warm_child_that_has_ended_is_not_used(
             await ask(kept, "hangs")
             assert values(await ask(kept)) == [11, 22, 33]
             assert kept.pid == started[3].pid
+
+    run(main())
+
+
+def test_nothing_is_left_of_a_closed_candidate_not_even_its_warm_child(
+    models: Models, best: Level, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = processes(monkeypatch)
+    warm: list[Sandbox] = []
+
+    class Seen(Sandbox):
+        async def warm(self) -> Failed | None:
+            failure = await super().warm()
+            warm.append(self)
+            return failure
+
+    monkeypatch.setattr(infra.candidate, "Sandbox", Seen)
+
+    async def main() -> None:
+        async with candidate(models.spec("moods", timeout_s=1), best) as kept:
+            await ask(kept, "hangs")
+            assert values(await ask(kept)) == [11, 22, 33]
+            await reached(lambda: len(warm) == 3)
+        await all_gone(started)
 
     run(main())
 
