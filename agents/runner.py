@@ -32,6 +32,7 @@ from streams.envelope import Headers, RawRecord
 from streams.frames import Frame, Selected, decode_frame, select
 from streams.ledger_codec import Entry, OutcomeRows, encode
 from streams.refusals import rejected_message
+from streams.slices import codes_of
 
 #: Frames between the broker and the ledger at one time.
 WINDOW = 16
@@ -273,7 +274,7 @@ class Runner:
         context, n_context = before.before(asset)
         before.add(asset, chosen.batch)
         answer = await self._ask(asset, chosen, frame.rows, context, n_context)
-        return [self._message(self._outcome(record, frame, first, answer), record)]
+        return [self._message(self._outcome(record, frame, chosen, first, answer), record)]
 
     async def _ask(
         self, asset: str, chosen: Selected, rows: int, context: bytes | None, n_context: int
@@ -283,8 +284,9 @@ class Runner:
     # --- what goes to the ledger ----------------------------------------------------------------------------------
 
     def _outcome(
-        self, record: RawRecord, frame: Frame, first: int, answer: Predicted | Failed
+        self, record: RawRecord, frame: Frame, chosen: Selected, first: int, answer: Predicted | Failed
     ) -> OutcomeRows:
+        codes = self._codes(frame, chosen)
         meta = Outcome(
             pairing=self._assignment.pairing.id,
             deployment=self._assignment.deployment.id,
@@ -304,12 +306,24 @@ class Runner:
             why = {"failure": answer.kind, "exception": answer.exception, "where": answer.where}
             meta = meta.model_copy(update={**why, "detail": answer.text[:500]})
             # When its rows were is told all the same: an event that got no answer was missed.
-            return OutcomeRows(meta=meta, times_us=frame.times(), answers=np.empty((0, frame.rows)))
+            return OutcomeRows(
+                meta=meta, times_us=frame.times(), answers=np.empty((0, frame.rows)), codes=codes
+            )
         subjects = len(self._assignment.deployment.subjects)
         answers, scores = answer.columns[:subjects], answer.columns[subjects:]
         return OutcomeRows(
-            meta=meta, times_us=frame.times(), answers=answers, scores=scores if len(scores) else None
+            meta=meta,
+            times_us=frame.times(),
+            answers=answers,
+            scores=scores if len(scores) else None,
+            codes=codes,
         )
+
+    def _codes(self, frame: Frame, chosen: Selected) -> np.ndarray | None:
+        """The part of each agreed slice that each row is in; None where none is agreed."""
+        slices = self._assignment.pairing.agreement.slices
+        zone = self._assignment.plant.time_zone
+        return codes_of(chosen.batch, frame.times(), slices, zone) if slices else None
 
     def _refused(
         self, record: RawRecord, asset: str, first: int, why: Rejected, *, result: Any

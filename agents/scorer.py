@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agents.decisions import bar_of, beside, losses_for, standing_of
+from agents.figures import slices_of
 from agents.labels import Labels
 from agents.ports import Board, Crash, Log, Sender, put
 from agents.reports import Reports
@@ -122,6 +123,7 @@ def _of_run(
             confusion=metrics.confusion(standing.sums),
             metrics=every_metric(metrics, standing),
             cost=spent(started.agreement, standing.sums),
+            slices=tuple(slices_of(started.agreement, metrics, standing)),
             labels=standing.labels,
             decision=standing_of(book, started),
             service=standing.service,

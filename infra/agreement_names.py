@@ -30,6 +30,7 @@ NAMES: dict[str, Phrase] = {
     "acceptance.min_rows": Phrase("least number of scored rows", "최소 채점 행 수"),
     "acceptance.max_unanswered": Phrase("largest share of unanswered rows", "무응답 최대 비율"),
     "metrics": Phrase("metrics shown", "표시할 지표"),
+    "slices": Phrase("slices", "구간별 결과"),
     "decision": Phrase("decision", "판정 규칙"),
     "decision.unit": Phrase("decision unit", "판정 단위"),
     "decision.unit.minutes": Phrase("length of a decision unit in minutes", "판정 단위 길이(분)"),

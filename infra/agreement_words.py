@@ -151,6 +151,10 @@ def _acceptance(agreement: Agreement) -> Iterator[Phrase]:
     yield NO_GUARANTEE
     if agreement.metrics:
         yield _line("metrics", ", ".join(agreement.metrics))
+    for one in agreement.slices or ():
+        parts = f": {', '.join(one.values)}" if one.values else ""
+        by = Phrase(one.name, {"asset": "설비", "shift": "근무조"}.get(one.name, one.name))
+        yield Phrase(f"Shown apart by {by.en}{parts}.", f"{by.ko}별로 따로 표시{parts}.")
 
 
 def _answers(baseline: Baseline, agreement: Agreement) -> Phrase:

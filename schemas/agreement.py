@@ -5,15 +5,28 @@ from __future__ import annotations
 import hashlib
 import math
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 import rfc8785
 from pydantic import Field, model_validator
 
 from schemas.base import AssetName, Digest, Record, TagName
-from schemas.baselines import Baseline as Baseline
-from schemas.baselines import LabelValue as LabelValue
+from schemas.baselines import Baseline, LabelValue
+from schemas.slices import Slice
 from schemas.terms import Cost, Days, Decision, Disclosure, Phases, Quotas, Retention, Rights, Share, wrong
+
+__all__ = [
+    "ANOMALY_CLASSES",
+    "METRICS",
+    "Acceptance",
+    "Agreement",
+    "Baseline",
+    "LabelRule",
+    "LabelValue",
+    "Limits",
+    "Task",
+    "metrics_known",
+]
 
 
 class Task(StrEnum):
@@ -159,6 +172,8 @@ class Agreement(Record):
     acceptance: Acceptance
     #: Metrics that both sides want to see; all that the task has where none is named.
     metrics: tuple[str, ...] = ()
+    #: Parts of the rows that both sides want to see apart, where there are any.
+    slices: Annotated[tuple[Slice, ...], Field(max_length=5)] | None = None
     #: The rule for units compared with the baselines, where one is agreed.
     decision: Decision | None = None
     cost: Cost | None = None
@@ -196,6 +211,8 @@ class Agreement(Record):
             if twice:
                 raise ValueError(f"{what} named twice: {', '.join(twice)}")
         self._check_metrics()
+        for at, one in enumerate(self.slices or ()):
+            one.check(at, inputs=self.inputs)
         if self.decision is not None:
             self.decision.check(
                 regression=self.task.numeric,

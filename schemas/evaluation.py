@@ -73,6 +73,17 @@ class LabelStatistics(Record):
     corrections: dict[str, int] = {}
 
 
+class SliceScores(Record):
+    """Scores of the rows in one part of a slice (구간별 결과). Rows of frames that were refused are in none."""
+
+    #: `asset`, `shift`, or the tag that cuts.
+    by: str
+    #: The part: a machine, a shift, a range, `unknown`.
+    value: str
+    counts: Counts
+    metrics: dict[str, float]
+
+
 class Spent(Record):
     """What the scored answers cost the manufacturer, by the agreement's costs (비용)."""
 
@@ -204,6 +215,8 @@ class Evaluation(Record):
     metrics: dict[str, float]
     #: Where costs are agreed.
     cost: Spent | None = None
+    #: Where the agreement names slices.
+    slices: tuple[SliceScores, ...] = ()
     labels: LabelStatistics | None = None
     #: Of candidates, where a decision by units is agreed.
     decision: Standing | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from schemas.base import Digest, Ident, Moment, Record
-from schemas.evaluation import Audit, Counts, LabelStatistics, Outcome, Service, Spent
+from schemas.evaluation import Audit, Counts, LabelStatistics, Outcome, Service, SliceScores, Spent
 from schemas.events import Fact
 from schemas.faults import Fault
 
@@ -37,6 +37,7 @@ class FeedEvaluation(Record):
     metrics: dict[str, float] | None = None
     confusion: dict[str, int] | None = None
     cost: Spent | None = None
+    slices: tuple[SliceScores, ...] = ()
     labels: LabelStatistics | None = None
     service: Service | None = None
     #: Faults of its candidate, for the start-up and the plant to mend.

@@ -92,6 +92,7 @@ def evaluation_for(party: Ident, pairing: Pairing, evaluation: Evaluation) -> Fe
         metrics=evaluation.metrics if metrics else None,
         confusion=evaluation.confusion if metrics else None,
         cost=evaluation.cost if metrics else None,
+        slices=evaluation.slices if metrics else (),
         labels=evaluation.labels if counts else None,
         service=evaluation.service if counts else None,
         faults=evaluation.faults if party in (pairing.manufacturer, pairing.startup) else (),

@@ -61,12 +61,14 @@ class OutcomeRows:
         times_us: int64, shape (n,); empty where the frame could not be read.
         answers: float64, shape (m, n) for m subjects; not-a-number where there is no answer.
         scores: what was given beside the answers, of the same shape; None where there is nothing.
+        codes: the part of each agreed slice that each row is in, int8, shape (k, n), −1 unknown; None without slices.
     """
 
     meta: Outcome
     times_us: np.ndarray
     answers: np.ndarray
     scores: np.ndarray | None = None
+    codes: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +95,8 @@ def encode(entry: Entry, *, source: str, ident: str) -> tuple[bytes, bytes, Head
         columns = {f"answer_{i}": column for i, column in enumerate(entry.answers)}
         if entry.scores is not None:
             columns |= {f"score_{i}": column for i, column in enumerate(entry.scores)}
+        if entry.codes is not None:
+            columns |= {f"slice_{i}": column for i, column in enumerate(entry.codes)}
         value = _with_rows(entry.meta.to_json(), entry.times_us, columns)
         listed = headers(LEDGER_OUTCOME, source=source, ident=ident, content=ARROW)
         return entry.meta.pairing.encode(), value, listed
@@ -108,16 +112,21 @@ def encode(entry: Entry, *, source: str, ident: str) -> tuple[bytes, bytes, Head
 
 
 def _with_rows(meta: bytes, times_us: np.ndarray, columns: dict[str, np.ndarray]) -> bytes:
-    arrays = [pa.array(times_us, type=pa.int64()), *(pa.array(values) for values in columns.values())]
+    arrays: list[pa.Array[Any]] = [pa.array(times_us, type=pa.int64())]
+    arrays += [pa.array(values, type=_type_of(name)) for name, values in columns.items()]
     fields: list[pa.Field[Any]] = [
         pa.field("ts_us", pa.int64()),
-        *(pa.field(name, pa.float64()) for name in columns),
+        *(pa.field(name, _type_of(name)) for name in columns),
     ]
     batch = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields, metadata={META: meta}))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
     return bytes(sink.getvalue())
+
+
+def _type_of(name: str) -> pa.DataType:
+    return pa.int8() if name.startswith("slice_") else pa.float64()
 
 
 def decode(record: RawRecord) -> Entry | Rejected:
@@ -140,9 +149,15 @@ def _decode(record: RawRecord) -> Entry | Rejected:
             case kind if kind == LEDGER_OUTCOME:
                 meta, times, columns = _open(value)
                 outcome = Outcome.model_validate_json(meta)
-                answers, scores = (_named(columns, name, times.size) for name in ("answer", "score"))
+                answers, scores, codes = (
+                    _named(columns, name, times.size) for name in ("answer", "score", "slice")
+                )
                 return OutcomeRows(
-                    meta=outcome, times_us=times, answers=answers, scores=scores if len(scores) else None
+                    meta=outcome,
+                    times_us=times,
+                    answers=answers,
+                    scores=scores if len(scores) else None,
+                    codes=codes if len(codes) else None,
                 )
             case kind if kind == LEDGER_LABELS:
                 meta, times, columns = _open(value)
@@ -172,8 +187,9 @@ def _open(value: bytes) -> tuple[bytes, np.ndarray, dict[str, np.ndarray]]:
     with pa.ipc.open_stream(value) as reader:
         batch = reader.read_next_batch()
     batch.validate(full=True)
-    kinds = [pa.int64(), *[pa.float64()] * (batch.num_columns - 1)]
+    first, *names = batch.schema.names
+    kinds = [pa.int64(), *map(_type_of, names)]
     if batch.schema.types != kinds or any(column.null_count for column in batch.columns):
-        raise ValueError("the rows of an entry are times, int64, and float64 columns without nulls")
+        raise ValueError(f"the rows of an entry are {first}, int64, and columns of numbers without nulls")
     times, *columns = [column.to_numpy(zero_copy_only=False) for column in batch.columns]
     return batch.schema.metadata[META], times, dict(zip(batch.schema.names[1:], columns, strict=True))

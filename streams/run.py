@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +14,7 @@ from schemas.ledger import Covered, Ended, Outcome, Started
 from streams.intervals import IntervalIndex
 from streams.labelling import Labelling
 from streams.ledger_codec import OutcomeRows
-from streams.scores import ABSTAINED, LABELLED, SCORED, UNLABELLED, WAITING, Amount, Measures, Scores
+from streams.scores import ABSTAINED, LABELLED, SCORED, UNLABELLED, WAITING, Amount, Measures, Part, Scores
 from streams.tally import Tally
 from streams.truth import Rows, Truth, Version
 
@@ -29,9 +29,10 @@ class Standing:
     counts: Counts
     audit: Audit
     sums: tuple[int, ...]
-    series: tuple[tuple[int, ...], ...] = ()
+    series: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     ranking: tuple[np.ndarray, np.ndarray] | None = field(default=None, compare=False)
     labels: LabelStatistics
+    parts: tuple[Part, ...] = ()
     service: Service | None = None
     faults: tuple[Fault, ...] = ()
 
@@ -93,6 +94,8 @@ class Run:
             return False
         if outcome.scores is not None and outcome.scores.shape != shape:
             return False
+        if outcome.codes is not None and outcome.codes.shape[1:] != shape[1:]:
+            return False
         classes = len(self.started.agreement.classes)
         known = outcome.answers[np.isfinite(outcome.answers)]
         coded = (known >= 0) & (known < classes) & (known == np.floor(known))
@@ -141,6 +144,7 @@ class Run:
                 answers=answers,
                 truth=np.empty(0),
                 scores=outcome.scores if meta.result == "answered" else None,
+                codes=outcome.codes,
             )
             self.place(rows, truth)
         # Kept until the end is known: frames past it are taken out again.
@@ -322,6 +326,7 @@ class Run:
                 sums=amount.sums,
                 series=amount.series,
                 ranking=amount.ranking,
+                parts=amount.parts,
                 labels=self.tally.labelling.told(
                     labelled=amount.states[LABELLED], rows=sum(amount.states[:LABELLED])
                 ),

@@ -6,7 +6,7 @@ is counted anew when it is asked for, for the assets that changed since.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,10 +14,17 @@ import numpy as np
 
 from schemas.agreement import Agreement, Task
 from streams.ranking import Ranking
+from streams.slices import coded
 from streams.truth import Rows
 
 #: Partition and offset of a frame.
 Key = tuple[int, int]
+
+#: Rows that are looked at together: place of the slice in the agreement, and its part; all rows; rows of one day.
+Group = tuple[int, int | str]
+WHOLE: Group = (-1, 0)
+BY_DAY = -2
+DAY_US = 24 * 60 * 60 * 1_000_000
 
 #: scored, awaiting a label, unlabelled, abstained, failed, labelled; the task's sums follow.
 STATES = 6
@@ -38,21 +45,32 @@ class Measures(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """What one subject's rows in one group amount to."""
+
+    group: Group
+    states: tuple[int, ...]
+    sums: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Amount:
     """What one subject's rows amount to.
 
     Attributes:
         states: rows by what became of them, see `STATES`.
         sums: the task's, over the scored rows.
-        series: the task's, of each asset.
+        series: the task's, by asset.
         ranking: rows of the second and of the first class by score, the highest first; None unless every scored row
             has a score.
+        parts: the same by slice and by day.
     """
 
     states: tuple[int, ...]
     sums: tuple[int, ...]
-    series: tuple[tuple[int, ...], ...]
+    series: Mapping[str, tuple[int, ...]]
     ranking: tuple[np.ndarray, np.ndarray] | None
+    parts: tuple[Part, ...]
 
 
 class Scores:
@@ -60,12 +78,14 @@ class Scores:
 
     def __init__(self, agreement: Agreement, measures: Measures, *, subjects: int) -> None:
         self._measures = measures
-        self._zero = [0] * STATES + list(measures.zero())
+        self._subjects = subjects
+        self._slices = agreement.slices or ()
         self._silence_is_normal = agreement.labels.absent_means == "normal"
         self._in_order = agreement.task is Task.ANOMALY
         self._two_classes = len(agreement.classes) == 2
-        self._totals = [list(self._zero) for _ in range(subjects)]
-        self._shares: dict[Key, list[list[int]]] = {}
+        zero = [0] * STATES + list(measures.zero())
+        self._totals: dict[Group, list[list[int]]] = {WHOLE: [list(zero) for _ in range(subjects)]}
+        self._shares: dict[Key, dict[Group, list[list[int]]]] = {}
         #: Of two classes, the labels that each frame was measured with, and the frames of each asset.
         self._codes: dict[Key, np.ndarray] = {}
         self._frames: dict[str, dict[Key, Rows]] = {}
@@ -79,8 +99,13 @@ class Scores:
         """Take a frame in as it stands now, instead of as it stood."""
         known, under = self.known(rows, watermark_us)
         closed = under | (rows.deadline_ms < ticked_ms)
-        share = [self._share(rows, i, known, closed) for i in range(len(self._totals))]
-        self._replace(rows.key, share)
+        shares = {
+            group: [self._share(rows, i, known, closed, where) for i in range(self._subjects)]
+            for group, where in self._parts(rows)
+        }
+        whole = shares[WHOLE]
+        shares |= dict.fromkeys(self._whole_groups(rows), whole)
+        self._replace(rows.key, shares)
         if self._two_classes:
             self._recode(rows, np.where(np.isnan(known), -1, known).astype(np.int8))
 
@@ -99,8 +124,30 @@ class Scores:
             return np.where(np.isnan(rows.truth) & under, 0.0, rows.truth), under
         return rows.truth, under
 
-    def _share(self, rows: Rows, subject: int, known: np.ndarray, closed: np.ndarray) -> list[int]:
-        answers = rows.answers[subject]
+    def _parts(self, rows: Rows) -> Iterator[tuple[Group, slice | np.ndarray]]:
+        """The groups that a part of the rows is in, and all of them."""
+        yield WHOLE, slice(None)
+        for codes, at in zip(() if rows.codes is None else rows.codes, coded(self._slices), strict=False):
+            for code in np.unique(codes).tolist():
+                yield (at, code), codes == code
+
+    def _whole_groups(self, rows: Rows) -> Iterator[Group]:
+        """The groups that all of the rows are in."""
+        if rows.times_us.size:
+            yield BY_DAY, int(rows.times_us[0] // DAY_US)
+        for at, one in enumerate(self._slices):
+            if one.by == "asset":
+                yield at, rows.asset
+
+    def _share(
+        self,
+        rows: Rows,
+        subject: int,
+        known: np.ndarray,
+        closed: np.ndarray,
+        where: slice | np.ndarray,
+    ) -> list[int]:
+        answers, known, closed = rows.answers[subject][where], known[where], closed[where]
         answered, labelled = np.isfinite(answers), ~np.isnan(known)
         count = int(np.count_nonzero(labelled))
         if rows.result == "failed":
@@ -108,7 +155,7 @@ class Scores:
         scored = answered & labelled
         waiting = answered & ~labelled
         unlabelled = int(np.count_nonzero(waiting & closed))
-        scores = None if rows.scores is None else rows.scores[subject][scored]
+        scores = None if rows.scores is None else rows.scores[subject][where][scored]
         return [
             int(np.count_nonzero(scored)),
             int(np.count_nonzero(waiting)) - unlabelled,
@@ -119,13 +166,17 @@ class Scores:
             *self._measures.sums(known[scored], answers[scored], scores),
         ]
 
-    def _replace(self, key: Key, share: list[list[int]] | None) -> None:
-        for sign, one in ((-1, self._shares.pop(key, None)), (1, share)):
-            for total, part in zip(self._totals, one or (), strict=False):
-                for i, value in enumerate(part):
-                    total[i] += sign * value
-        if share is not None:
-            self._shares[key] = share
+    def _replace(self, key: Key, shares: dict[Group, list[list[int]]] | None) -> None:
+        for sign, found in ((-1, self._shares.pop(key, None)), (1, shares)):
+            for group, share in (found or {}).items():
+                totals = self._totals.get(group)
+                if totals is None:
+                    totals = self._totals[group] = [[0] * len(one) for one in share]
+                for total, part in zip(totals, share, strict=True):
+                    for i, value in enumerate(part):
+                        total[i] += sign * value
+        if shares is not None:
+            self._shares[key] = shares
 
     def _recode(self, rows: Rows, codes: np.ndarray | None) -> None:
         before = self._codes.pop(rows.key, None)
@@ -153,11 +204,12 @@ class Scores:
 
     def waits(self, key: Key) -> bool:
         """Whether a frame, as it was last measured, has rows that wait for a label."""
-        return any(one[WAITING] for one in self._shares.get(key, ()))
+        share = self._shares.get(key)
+        return share is not None and any(one[WAITING] for one in share[WHOLE])
 
     def awaiting(self) -> bool:
         """Whether any row still waits for a label."""
-        return any(total[WAITING] for total in self._totals)
+        return any(total[WAITING] for total in self._totals[WHOLE])
 
     def amounts(self) -> list[Amount]:
         """One a subject."""
@@ -166,18 +218,25 @@ class Scores:
             Amount(
                 states=tuple(total[:STATES]),
                 sums=tuple(total[STATES:]),
-                series=tuple(self._series[asset][i] for asset in sorted(self._series)),
+                series={asset: self._series[asset][i] for asset in sorted(self._series)},
                 ranking=_complete(ranking, total[SCORED]),
+                parts=tuple(self._parts_of(i)),
             )
-            for i, (total, ranking) in enumerate(zip(self._totals, self._rankings, strict=True))
+            for i, (total, ranking) in enumerate(zip(self._totals[WHOLE], self._rankings, strict=True))
         ]
+
+    def _parts_of(self, subject: int) -> Iterator[Part]:
+        for group in sorted(self._totals):
+            total = self._totals[group][subject]
+            if group != WHOLE and any(total[:STATES]):
+                yield Part(group=group, states=tuple(total[:STATES]), sums=tuple(total[STATES:]))
 
     def _count_series(self) -> None:
         for asset in self._stale if self._in_order else ():
             frames = self._frames[asset]
             keys = sorted(frames)
             if not keys:
-                del self._series[asset]
+                self._series.pop(asset, None)
                 continue
             times = np.concatenate([frames[key].times_us for key in keys])
             codes = np.concatenate([self._codes[key] for key in keys])

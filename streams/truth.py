@@ -23,6 +23,7 @@ class Rows:
         times_us: int64, shape (n,).
         answers: float64, shape (m, n); not-a-number is an abstention.
         scores: what was given beside the answers, of the same shape; None where there is nothing.
+        codes: the part of each slice that each row is in, int8, shape (k, n); None where it is not known.
         truth: float64 codes, shape (n,); not-a-number is unknown.
         deadline_ms: labels appended later than this do not count for the frame.
         labelling: what is known of their labels beside what they say.
@@ -38,6 +39,7 @@ class Rows:
     answers: np.ndarray
     truth: np.ndarray
     scores: np.ndarray | None = None
+    codes: np.ndarray | None = None
     labelling: Labelling = field(default_factory=Labelling)
 
     @property

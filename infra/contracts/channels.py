@@ -200,6 +200,11 @@ MESSAGES = (
                 type="float64",
                 about="Scores of the i-th subject, where it gives one beside each answer; not-a-number where there is none.",
             ),
+            Column(
+                name="slice_{i}",
+                type="int8",
+                about="The part that each row is in, of the i-th slice of the agreement that is not by asset; -1 where it is not known.",
+            ),
         ),
     ),
     Message(

@@ -12,7 +12,7 @@ Rows without an answer are outside of all of them, but for the events that they 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -76,7 +76,7 @@ class Figures(Protocol):
     def sums(self) -> Sums: ...
 
     @property
-    def series(self) -> Sequence[Sums]: ...
+    def series(self) -> Mapping[str, Sums]: ...
 
     @property
     def ranking(self) -> tuple[np.ndarray, np.ndarray] | None: ...
@@ -105,7 +105,7 @@ def spent(agreement: Agreement, sums: Sums) -> Spent | None:
 
 def every_metric(metrics: Metrics, figures: Figures) -> dict[str, float]:
     """All metrics of one subject that are defined."""
-    found = metrics.metrics(figures.sums) | series_metrics(figures.series)
+    found = metrics.metrics(figures.sums) | series_metrics(figures.series.values())
     if figures.ranking is not None:
         precision = average_precision(*figures.ranking)
         if precision is not None:

@@ -7,7 +7,7 @@ says nothing about its other rows. An event whose rows got no answer is missed: 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -62,7 +62,7 @@ def series_sums(times_us: np.ndarray, truth: np.ndarray, answers: np.ndarray) ->
     )
 
 
-def series_metrics(parts: Sequence[Sums]) -> dict[str, float]:
+def series_metrics(parts: Iterable[Sums]) -> dict[str, float]:
     """The metrics of several assets together; empty where the task has none.
 
     - `event_recall`: events with at least one alarm among their rows, of all.

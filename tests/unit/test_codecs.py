@@ -467,6 +467,7 @@ def test_outcomes_come_back_with_their_rows(
         times_us=np.array(times, dtype=np.int64),
         answers=np.array(answers, dtype=np.float64).reshape(subjects, len(times)),
         scores=np.array(answers, dtype=np.float64)[::-1].reshape(subjects, len(times)) if scored else None,
+        codes=np.full((2, len(times)), -1, dtype=np.int8) if scored else None,
     )
     found = there_and_back(entry)
     assert isinstance(found, OutcomeRows)
@@ -477,6 +478,9 @@ def test_outcomes_come_back_with_their_rows(
     assert (found.scores is None) == (entry.scores is None or not subjects)
     if found.scores is not None:
         np.testing.assert_array_equal(found.scores, entry.scores)
+    assert (found.codes is None) == (entry.codes is None)
+    if found.codes is not None:
+        assert found.codes.dtype == np.int8 and found.codes.shape == (2, len(times))
     assert found.times_us.dtype == np.int64
 
 

@@ -17,6 +17,7 @@ from agents.runner import MOST_PASSED, WINDOW, Assignment, Runner
 from models.baselines import Baselines
 from schemas.ledger import Covered, Ended, Started
 from schemas.pairing import Deployment, Pairing
+from schemas.slices import Slice
 from streams import topics
 from streams.frames import read_arrow
 from streams.ledger_codec import Entry, OutcomeRows, decode
@@ -230,6 +231,34 @@ def test_a_score_beside_the_answers_goes_into_the_ledger() -> None:
         assert scored.answers.tolist() == [[1.0, 1.0]]
         assert scored.scores is not None and scored.scores.tolist() == [[0.75, 0.75]]
         assert plain.scores is None
+
+    asyncio.run(scenario())
+
+
+def test_the_part_of_each_slice_that_a_row_is_in_goes_into_the_ledger_also_of_failures() -> None:
+    async def scenario() -> None:
+        pairing = a_pairing(a_deployment())
+        slices = (
+            Slice(by="asset"),
+            Slice(by="tag", tag="Pressure", cuts=(0.5,)),
+            Slice(by="shift", starts=(0, 9)),
+        )
+        agreed = pairing.agreement.model_copy(update={"slices": slices})
+        world = World(model=Model(at_once=None), pairing=pairing.model_copy(update={"agreement": agreed}))
+        world.send(2)
+        async with world.running():
+            await world.take()
+            await until(lambda: len(world.asking.asked) == 2)
+            world.asking.asked[0].answers()
+            world.asking.asked[1].fails()
+            await until(lambda: world.done == [0, 1])
+        for one in world.outcomes():
+            assert one.codes is not None and one.codes.dtype == np.int8 and one.codes.shape == (2, 2)
+        # 1970 began at nine in the morning in Seoul.
+        assert [one.codes[1].tolist() for one in world.outcomes() if one.codes is not None] == [
+            [1, 1],
+            [1, 1],
+        ]
 
     asyncio.run(scenario())
 

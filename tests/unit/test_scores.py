@@ -124,7 +124,7 @@ def test_the_scores_are_those_of_all_rows_looked_at_together(frames: Any, labels
     if truth.size:
         assert found["brier"] == pytest.approx(sk.brier_score_loss(truth, scores), rel=1e-8, abs=1e-15)
         assert found["accuracy"] == pytest.approx(float(np.mean(truth == answers)))
-    assert series_metrics(standing(book).series) == series_metrics(
+    assert series_metrics(standing(book).series.values()) == series_metrics(
         [series_sums(*_series(kept, asset)) for asset in ASSETS]
     )
 
@@ -175,7 +175,7 @@ def test_scores_of_another_shape_than_the_answers_count_for_nothing() -> None:
 
 def test_only_anomaly_tasks_have_events() -> None:
     book = fold(started(agreement(task=Task.CLASSIFICATION)), outcome(0, answers=[1, 2]), label(0, 0, 2, 1))
-    assert standing(book).series == () and standing(book).ranking is None
+    assert standing(book).series == {} and standing(book).ranking is None
 
 
 CHANGES = st.lists(st.tuples(st.sampled_from([-0.0, 0.0, 1.5, -2.0, 7.0]), st.integers(0, 1)), max_size=30)
