@@ -18,7 +18,7 @@ from tests.integration.commands import Json
 
 RECORDING = default_folder() / "data" / "valve1" / "0.csv"
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 needs_skab = pytest.mark.skipif(
     not RECORDING.is_file(),
@@ -71,7 +71,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     folder = tmp_path_factory.mktemp("bench")
     (folder / "data" / "valve1").mkdir(parents=True)
     (folder / "data" / "valve1" / "0.csv").symlink_to(RECORDING)
-    done = commands.run(folder / "home", "skab", "--data", str(folder / "data"), "--json", timeout_s=250)
+    done = commands.run(folder / "home", "skab", "--data", str(folder / "data"), "--json", timeout_s=500)
     assert done.code == 0, done.err
     agreement = folder / "agreement.yaml"
     trial, _ = recorded(folder / "data")
