@@ -76,7 +76,7 @@ def _needed(asked: Requirements) -> list[str]:
     names = asked.names()
     needed = [name for name in ("pandas", "pyarrow") if name not in names]
     if not names & {"mlflow", "mlflow-skinny"}:
-        # The same modules with a third of the dependencies.
+        # The same modules as mlflow's, with fewer packages behind them.
         needed.append("mlflow-skinny")
     if asked.setuptools and "setuptools" not in names:
         needed.append(asked.setuptools)

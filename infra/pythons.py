@@ -46,10 +46,7 @@ def own_python() -> Python:
 
 
 def nearest(wanted: tuple[int, ...], there: Iterable[Python]) -> Python | None:
-    """The Python of the wanted minor version whose patch is the nearest; the first of equals.
-
-    Packages and byte code are of a minor version, so that another patch serves as well.
-    """
+    """The Python of the wanted minor version whose patch is the nearest; the first of equals."""
     fitting = [one for one in there if one.version[:2] == wanted[:2]]
     patch = wanted[2] if len(wanted) > 2 else sys.maxsize
     return min(fitting, key=lambda one: abs(one.version[2] - patch), default=None)
@@ -58,14 +55,16 @@ def nearest(wanted: tuple[int, ...], there: Iterable[Python]) -> Python | None:
 def find_python(
     wanted: tuple[int, ...] | None, uv: Uv, *, log: Path, progress: Callable[[str], None]
 ) -> Python:
-    """The Python for a model that was made with version `wanted`: found here, else fetched by uv.
+    """The Python for a model that was made with version `wanted`: the platform's own, another one, or one fetched by uv.
+
+    Packages and byte code are of a minor version, so that another patch serves as well.
 
     Raises:
         EnvironmentUnusable: no candidate may have so old a Python.
         EnvironmentUnavailable: there is none of this minor version, and none could be fetched.
     """
     own = own_python()
-    if wanted is None or own.version[: len(wanted)] == wanted:
+    if wanted is None or own.version[:2] == wanted[:2]:
         return own
     minor = f"{wanted[0]}.{wanted[1]}"
     if wanted[:2] < OLDEST:
@@ -73,7 +72,7 @@ def find_python(
             f"the model was made with Python {minor}, which is no longer maintained: make and log it with "
             f"{OLDEST[0]}.{OLDEST[1]} or newer"
         )
-    found = nearest(wanted, [own, *pythons_here(uv)])
+    found = nearest(wanted, pythons_here(uv))
     if found is not None:
         return found
     progress(f"Fetching Python {minor}, once")

@@ -211,6 +211,18 @@ def test_files_of_a_wheel_that_point_elsewhere_stay_inside(
     assert not Path(absolute).exists()
 
 
+def test_a_wheel_that_overwrites_anothers_files_changes_nothing_for_other_models(
+    index: WheelIndex, environments: Environments, tmp_path: Path
+) -> None:
+    index.add("forest")
+    index.add("weed", holds={"forest.py": "VERSION = 'evil'\n"})
+    told = "import forest; print(forest.VERSION)"
+    # Which of the two files lies there does not matter; the other one was in its place.
+    environments.of(model(tmp_path / "both", "forest", "weed"))
+    assert run_inside(environments.of(model(tmp_path / "clean", "forest")), told) == "1.0"
+    assert run_inside(environments.of(model(tmp_path / "weed", "weed")), told) == "evil"
+
+
 # Whose fault it is.
 
 

@@ -83,7 +83,8 @@ rows = helper.make_tensor_value_info("rows", TensorProto.FLOAT, [None, 4])
 answer = helper.make_tensor_value_info("prediction", TensorProto.FLOAT, [None, 1])
 graph = helper.make_graph([helper.make_node("MatMul", ["rows", "w"], ["prediction"])], "g", [rows], [answer], [weights])
 model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-mlflow.onnx.save_model(model, **options)
+threads = {"intra_op_num_threads": 1, "inter_op_num_threads": 1}
+mlflow.onnx.save_model(model, onnx_session_options=threads, **options)
 """
 
 XGBOOST_MODEL = """
