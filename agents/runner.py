@@ -28,6 +28,7 @@ from schemas.rejected import Rejected
 from schemas.requests import ReportStarted, ReportSuspended
 from streams import topics
 from streams.context import Context
+from streams.drift import histograms
 from streams.envelope import Headers, RawRecord
 from streams.frames import Frame, Selected, decode_frame, select
 from streams.ledger_codec import Entry, OutcomeRows, encode
@@ -127,7 +128,19 @@ class Assignment:
             starts=self.deployment.starts,
             sandbox=self.sandbox,
             simulated=self.pairing.simulated,
+            **self._of_the_decision(),
         )
+
+    def _of_the_decision(self) -> dict[str, Any]:
+        """What a trial's decision takes from before it: the slot, and what the rehearsal found."""
+        if self.pairing.agreement.decision is None or self.deployment.phase != "trial":
+            return {}
+        candidate, rehearsal = self.deployment.candidate, self.pairing.rehearsal
+        found: dict[str, Any] = {} if candidate is None else {"slot": self.pairing.slot(candidate.id)}
+        if rehearsal is not None:
+            checked = rehearsal.units.passed if rehearsal.units is not None else None
+            found |= {"constant": rehearsal.constant, "units_checked": checked}
+        return found
 
 
 class Runner:
@@ -156,6 +169,9 @@ class Runner:
         self._context_rows = (
             candidate.context_rows if candidate else rows_before(assignment.pairing.agreement)
         )
+        # One deployment tells how the inputs are spread: the baselines, or without them every candidate.
+        agreement = assignment.pairing.agreement
+        self._told_tags = agreement.inputs if candidate is None or not agreement.baselines else ()
         self._tags = tuple(tag.name for tag in assignment.plant.tags)
         self._known = {asset.name for asset in assignment.plant.assets}
         self._agreed = set(assignment.pairing.agreement.assets)
@@ -301,6 +317,7 @@ class Runner:
             cpu_us=answer.cpu_ns // 1000,
             wall_us=answer.wall_ns // 1000,
             peak_kb=answer.max_rss_kb,
+            histograms=histograms(chosen.batch, self._told_tags) or None,
         )
         if isinstance(answer, Failed):
             why = {"failure": answer.kind, "exception": answer.exception, "where": answer.where}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agents.decisions import bar_of, beside, losses_for, standing_of
-from agents.figures import slices_of
+from agents.figures import error_drift_of, input_drifts, slices_of
 from agents.labels import Labels
 from agents.ports import Board, Crash, Log, Sender, put
 from agents.reports import Reports
@@ -20,7 +20,7 @@ from models.metrics import Metrics, every_metric, metrics_for, spent
 from models.rehearsal import rehearsed
 from models.verdicts import judge
 from schemas.base import Offsets
-from schemas.evaluation import Evaluation, Verdict
+from schemas.evaluation import Evaluation, InputDrift, Verdict
 from schemas.ledger import Closed, Started, Tick
 from schemas.pairing import ENDED, Pairing, Phase
 from schemas.rejected import Rejected
@@ -28,7 +28,7 @@ from schemas.requests import EndRehearsal, ReportAudit, ReportConclusion, Report
 from streams import topics
 from streams.envelope import EVALUATION, VERDICT, RawRecord, headers
 from streams.frames import moment
-from streams.ledger import Book
+from streams.ledger import Book, round_of
 from streams.ledger_codec import Entry, LabelRows, OutcomeRows, decode, encode
 from streams.refusals import rejected_message
 from streams.run import Run
@@ -91,16 +91,27 @@ def evaluations(book: Book, *, partition: int, offset: int, at_ms: int, final: b
     pairing only the deployments that are judged.
     """
     book.settle()
+    drifts = input_drifts(book)
     latest: dict[str, Evaluation] = {}
     for name, run in book.runs.items():
         if not book.judged or name in book.judged:
-            for one in _of_run(book, run, partition=partition, offset=offset, at_ms=at_ms, final=final):
+            drift = drifts.get(round_of(run.started))
+            for one in _of_run(
+                book, run, drift, partition=partition, offset=offset, at_ms=at_ms, final=final
+            ):
                 latest[one.candidate] = one
     return [latest[name] for name in sorted(latest)]
 
 
 def _of_run(
-    book: Book, run: Run, *, partition: int, offset: int, at_ms: int, final: bool
+    book: Book,
+    run: Run,
+    drift: InputDrift | None,
+    *,
+    partition: int,
+    offset: int,
+    at_ms: int,
+    final: bool,
 ) -> list[Evaluation]:
     started = run.started
     metrics = metrics_for(started.agreement)
@@ -124,6 +135,8 @@ def _of_run(
             metrics=every_metric(metrics, standing),
             cost=spent(started.agreement, standing.sums),
             slices=tuple(slices_of(started.agreement, metrics, standing)),
+            input_drift=drift,
+            error_drift=error_drift_of(metrics, standing),
             labels=standing.labels,
             decision=standing_of(book, started),
             service=standing.service,

@@ -84,6 +84,38 @@ class SliceScores(Record):
     metrics: dict[str, float]
 
 
+class TagDrift(Record):
+    """How far the values of one input have moved since the reference. It is told, and weighs nothing."""
+
+    tag: str
+    #: Rows with a value, and the share of rows without one, now and in the reference.
+    rows: int
+    missing: float
+    missing_before: float
+    #: Population stability index over tenths of the reference.
+    psi: float
+    #: The largest difference of the distribution functions (Kolmogorov and Smirnov).
+    ks: float
+
+
+class InputDrift(Record):
+    """How far inputs have moved (입력 변화): since the rehearsal, else since the first day with enough rows."""
+
+    reference: Literal["rehearsal", "first_day"]
+    tags: tuple[TagDrift, ...]
+
+
+class ErrorDrift(Record):
+    """The error of the earlier and of the later half of the scored rows, cut between two days (오차 변화)."""
+
+    #: `error_rate`: share of wrong answers; or `mae`.
+    error: str
+    rows_before: int
+    rows_after: int
+    before: float
+    after: float
+
+
 class Spent(Record):
     """What the scored answers cost the manufacturer, by the agreement's costs (비용)."""
 
@@ -217,6 +249,8 @@ class Evaluation(Record):
     cost: Spent | None = None
     #: Where the agreement names slices.
     slices: tuple[SliceScores, ...] = ()
+    input_drift: InputDrift | None = None
+    error_drift: ErrorDrift | None = None
     labels: LabelStatistics | None = None
     #: Of candidates, where a decision by units is agreed.
     decision: Standing | None = None

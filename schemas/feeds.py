@@ -7,7 +7,17 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from schemas.base import Digest, Ident, Moment, Record
-from schemas.evaluation import Audit, Counts, LabelStatistics, Outcome, Service, SliceScores, Spent
+from schemas.evaluation import (
+    Audit,
+    Counts,
+    ErrorDrift,
+    InputDrift,
+    LabelStatistics,
+    Outcome,
+    Service,
+    SliceScores,
+    Spent,
+)
 from schemas.events import Fact
 from schemas.faults import Fault
 
@@ -38,6 +48,8 @@ class FeedEvaluation(Record):
     confusion: dict[str, int] | None = None
     cost: Spent | None = None
     slices: tuple[SliceScores, ...] = ()
+    input_drift: InputDrift | None = None
+    error_drift: ErrorDrift | None = None
     labels: LabelStatistics | None = None
     service: Service | None = None
     #: Faults of its candidate, for the start-up and the plant to mend.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 
 from schemas.agreement import Agreement
 from schemas.base import Digest, Ident, Offsets, Record
@@ -59,6 +59,23 @@ class Covered(Record):
     last: int
 
 
+class TagHistogram(Record):
+    """How the values of one tag in a frame are spread: how many lie in each bin [i · 2^scale, (i + 1) · 2^scale)."""
+
+    tag: str
+    scale: int
+    bins: tuple[int, ...]
+    counts: tuple[int, ...]
+    #: Rows without a value.
+    missing: int = 0
+
+    @model_validator(mode="after")
+    def _one_count_a_bin(self) -> TagHistogram:
+        if len(self.bins) != len(self.counts):
+            raise ValueError("each bin has one count")
+        return self
+
+
 class Outcome(Record):
     """What became of one due frame (처리 결과). It travels as the metadata of an Arrow stream with the rows' times and answers."""
 
@@ -87,6 +104,8 @@ class Outcome(Record):
     cpu_us: int = 0
     wall_us: int = 0
     peak_kb: int = 0
+    #: The spread of the inputs, where this deployment tells it: one does for all of a trial.
+    histograms: tuple[TagHistogram, ...] | None = None
 
 
 class Source(Record):

@@ -93,6 +93,8 @@ def evaluation_for(party: Ident, pairing: Pairing, evaluation: Evaluation) -> Fe
         confusion=evaluation.confusion if metrics else None,
         cost=evaluation.cost if metrics else None,
         slices=evaluation.slices if metrics else (),
+        input_drift=evaluation.input_drift if metrics else None,
+        error_drift=evaluation.error_drift if metrics else None,
         labels=evaluation.labels if counts else None,
         service=evaluation.service if counts else None,
         faults=evaluation.faults if party in (pairing.manufacturer, pairing.startup) else (),

@@ -11,6 +11,7 @@ import numpy as np
 from schemas.evaluation import Audit, Counts, LabelStatistics, Service
 from schemas.faults import Fault
 from schemas.ledger import Covered, Ended, Outcome, Started
+from streams.drift import Inputs
 from streams.intervals import IntervalIndex
 from streams.labelling import Labelling
 from streams.ledger_codec import OutcomeRows
@@ -53,6 +54,7 @@ class Run:
     seen: set[tuple[str, str]] = field(default_factory=set)
     kept: dict[tuple[int, int], tuple[Outcome, Rows | None]] = field(default_factory=dict)
     scores: Scores = field(init=False)
+    inputs: Inputs = field(default_factory=Inputs)
     #: Frames whose outcome or labels changed since units were last counted, where an agreement asks for units.
     changed: set[tuple[int, int]] = field(default_factory=set)
     #: When the broker appended the last frame of each partition; and a moment before which every frame lies before
@@ -130,6 +132,7 @@ class Run:
             return None
         self.seen.add((meta.asset, meta.frame))
         self.tally.count(meta, 1)
+        self._count_inputs(meta, outcome.times_us, 1)
         rows: Rows | None = None
         answers = self._answers(outcome)
         if answers is not None:
@@ -156,6 +159,10 @@ class Run:
     def _note_change(self, key: tuple[int, int]) -> None:
         if self.in_units:
             self.changed.add(key)
+
+    def _count_inputs(self, meta: Outcome, times_us: np.ndarray, sign: int) -> None:
+        if meta.histograms and times_us.shape == (meta.rows,):
+            self.inputs.count(meta.histograms, times_us, sign)
 
     def _answers(self, outcome: OutcomeRows) -> np.ndarray | None:
         """The answers to a frame's rows, of which a failed one has none; None where the rows are not known."""
@@ -195,6 +202,7 @@ class Run:
         self._open.discard(key)
         self.tally.count(meta, -1)
         if rows is not None:
+            self._count_inputs(meta, rows.times_us, -1)
             rows.result = "dropped"
             self.tally.labelling.add(rows.labelling, -1)
             self._dirty.discard(key)

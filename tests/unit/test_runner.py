@@ -143,6 +143,7 @@ def test_outcomes_carry_the_answers_the_times_and_where_the_frame_stands() -> No
         assert (outcome.meta.appended_ms, outcome.meta.rows, outcome.meta.cpu_us) == (7, 2, 2)
         assert outcome.times_us.tolist() == [10_000_000, 11_000_000]
         assert outcome.answers.tolist() == [[1.0, 1.0]]
+        assert outcome.meta.histograms is None
         assert world.broker.of(LEDGER)[0].key == PAIRING.encode()
 
     asyncio.run(scenario())
@@ -496,6 +497,11 @@ def test_the_baselines_answer_every_row_with_their_constants() -> None:
             await world.take()
             await until(lambda: world.done == [0])
         assert world.outcomes()[0].answers.tolist() == [[0.0, 0.0, 0.0]]
+        told = world.outcomes()[0].meta.histograms
+        assert told is not None and [(one.tag, sum(one.counts)) for one in told] == [
+            ("Pressure", 3),
+            ("Current", 3),
+        ]
         assert world.runner._assignment.started().baseline
 
     asyncio.run(scenario())
