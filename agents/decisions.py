@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from models.decision import UNIT, Bounds
+from models.dependence import unit_check
 from models.losses import Losses
+from models.metric_check import Check, Early, Sample, best_constant
 from models.path import Looks, Path, bounds_of
 from models.ranking import ranked
 from models.ratios import Linear, lower
 from models.reading import Pair, Rule, acceptance_excluded, first_reading, outcome
+from models.rehearsal import Evidence
 from models.verdicts import Bar, Beside
 from schemas.agreement import Agreement
 from schemas.evaluation import Comparison, Corrections, Outcome, Ranking, Ratio, Standing
@@ -88,7 +92,7 @@ class Decider:
         self._decision = decision
         self._rule = Rule.of(decision)
         self._looks = Looks(self._rule.planned, self._rule.alpha / 2)
-        self._rivals = rivals(units, agreement)
+        self._rivals = rivals_of(units, agreement)
         self._duels: dict[str, dict[str, Duel]] = {}
         #: Up to which unit an early outcome was looked for, and where it fell.
         self._looked: dict[str, int] = {}
@@ -204,7 +208,7 @@ def _comparison(rival: str, duel: Duel, count: int, found: Bounds) -> Comparison
     return Comparison(rival=rival, lower=found.lower / UNIT, upper=found.upper / UNIT, seen=seen)
 
 
-def rivals(units: Units, agreement: Agreement) -> tuple[str, ...]:
+def rivals_of(units: Units, agreement: Agreement) -> tuple[str, ...]:
     """What a candidate has to beat: the incumbent, or else every baseline; and the constants that none of them is."""
     decision = agreement.decision
     assert decision is not None, "without a decision there are no rivals"
@@ -231,6 +235,51 @@ def beside(book: Book, started: Started, retired: frozenset[str]) -> Beside | No
         ranking=decider.ranking(others),
         corrections=Corrections(toward=toward, away=away, with_late=late),
     )
+
+
+def evidence(book: Book, started: Started) -> Evidence | None:
+    """What a rehearsal says about the decision; None where none is agreed. Takes seconds: it draws thousands of trials.
+
+    Args:
+        book: the pairing, settled; nothing of it may change meanwhile.
+        started: the baselines' deployment of the rehearsal.
+    """
+    agreement, units = started.agreement, book.units.get(round_of(started))
+    decision = agreement.decision
+    if decision is None or units is None or units.trusted is None:
+        return None
+    losses, rows = Losses.of(agreement), units.labelled_rows()
+    every = Sample(truth=rows.truth, units=rows.units, assets=rows.assets, rivals=np.empty((0, 0)))
+    agreed = [agreement.code(one.answer) for one in agreement.baselines if one.constant]
+    constant = best_constant(losses, every, agreed)
+    names = [one.name for one in agreement.baselines if decision.incumbent in (None, one.name)]
+    rivals = [_with_constant(rows.rivals[name], agreement, name, constant) for name in names if rows.rivals]
+    if constant is not None:
+        rivals.append(np.full(rows.truth.size, constant))
+    check = Check(
+        rule=Rule.of(decision),
+        alpha=decision.alpha,
+        losses=losses,
+        sample=replace(every, rivals=np.array(rivals)),
+        early=Early(least_units=decision.least_units or 1) if decision.early else None,
+    )
+    gains = [
+        units.gained(candidate, rival, 0, units.entered(candidate)).low
+        for candidate in sorted(units.candidates)
+        for rival in rivals_of(units, agreement)
+    ]
+    seed = int(started.agreement_digest[:8], 16)
+    return Evidence(constant=constant, units=unit_check(gains), check=check.run(seed))
+
+
+def _with_constant(
+    answers: np.ndarray, agreement: Agreement, name: str, constant: float | None
+) -> np.ndarray:
+    """What a baseline will answer in the trial, where the best constant is known."""
+    kind = next(one.kind for one in agreement.baselines if one.name == name)
+    if constant is None:
+        return answers
+    return np.where((kind == "best_constant") | ~np.isfinite(answers), constant, answers)
 
 
 def bar_of(started: Started, retired: frozenset[str]) -> Bar | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agents.decisions import bar_of, beside, losses_for, standing_of
-from agents.figures import error_drift_of, input_drifts, slices_of
+from agents.figures import slices_of
 from agents.labels import Labels
 from agents.ports import Board, Crash, Log, Sender, put
 from agents.reports import Reports
@@ -20,7 +20,7 @@ from models.metrics import Metrics, every_metric, metrics_for, spent
 from models.rehearsal import rehearsed
 from models.verdicts import judge
 from schemas.base import Offsets
-from schemas.evaluation import Evaluation, InputDrift, Verdict
+from schemas.evaluation import Evaluation, Verdict
 from schemas.ledger import Closed, Started, Tick
 from schemas.pairing import ENDED, Pairing, Phase
 from schemas.rejected import Rejected

@@ -253,7 +253,9 @@ def _predictor(spec: WorkerSpec) -> Candidate | Unusable | Baselines:
         case Unusable() as unusable:
             return unusable
         case None:
-            return Baselines(spec.pairing.agreement, pairing=spec.pairing.id)
+            rehearsal = spec.pairing.rehearsal
+            constant = rehearsal.constant if rehearsal is not None else None
+            return Baselines(spec.pairing.agreement, pairing=spec.pairing.id, constant=constant)
 
 
 async def _start(

@@ -11,6 +11,7 @@ from schemas.agreement import Agreement
 from schemas.base import Digest, Ident, Moment, Offsets, Record
 from schemas.evaluation import Outcome
 from schemas.faults import Fault
+from schemas.rehearsal import MetricCheck, UnitCheck
 
 
 class Phase(StrEnum):
@@ -111,6 +112,11 @@ class Rehearsal(Record):
     answered: float
     #: What both sides have to look at, in words.
     remarks: tuple[str, ...] = ()
+    #: Where a decision by units is agreed: the constant answer that lost least, the code of a class or a number, which the
+    #: trial is compared with; whether its units may stand; and whether its rule turns away what knows nothing.
+    constant: float | None = None
+    units: UnitCheck | None = None
+    check: MetricCheck | None = None
 
 
 class Amendment(Record):
@@ -214,6 +220,11 @@ class Pairing(Record):
     def of_phase(self, phase: DeploymentPhase) -> tuple[Deployment, ...]:
         """The deployments of one phase."""
         return tuple(one for one in self.deployments if one.phase == phase)
+
+    def slot(self, ident: Ident) -> int | None:
+        """The place of a candidate among those that were not given back, from 1: which slot for a verdict it takes."""
+        taken = [one.id for one in self.candidates if one.id not in self.returned]
+        return taken.index(ident) + 1 if ident in taken else None
 
     def runs(self, candidate: Candidate) -> bool:
         """Whether a candidate is still one: neither retired nor returned."""

@@ -33,6 +33,7 @@ BLOCK = 4096
 _AFTER_ALL: Place = (2**62, 0, 0, 0)
 _BEFORE_ALL: Place = (-(2**62), 0, 0, 0)
 _NEVER = 2**62
+_NOTHING = np.empty(0, dtype=np.int64)
 #: In place of a unit's rank while others may still come before it.
 _UNRANKED = 2**62
 
@@ -73,6 +74,22 @@ class Gained:
     high: np.ndarray
     dropped: np.ndarray
     events: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """Rows with a label, asset by asset, each asset's in the order of the telemetry.
+
+    Attributes:
+        truth: float64, shape (n,).
+        units, assets: which unit and asset each row is of, int64, shape (n,), both rising from 0.
+        rivals: what each rival answered, float64, shape (n,); not-a-number where it was silent.
+    """
+
+    truth: np.ndarray
+    units: np.ndarray
+    assets: np.ndarray
+    rivals: dict[str, np.ndarray]
 
 
 class Columns:
@@ -315,15 +332,11 @@ class Units:
         piece.added[name] = values
         if change.any():
             self._columns[name][piece.units] += change
-            ranks = self._ranks()[piece.units]
-            first = int(ranks.min())
+            ranks = self._columns["rank"][piece.units]
+            first = int(np.where(ranks > 0, ranks - 1, _UNRANKED).min())
             self._stale = min(self._stale, first)
             for one, entered in self._entered.items():
                 self._entered[one] = min(entered, first)
-
-    def _ranks(self) -> np.ndarray:
-        ranks = self._columns["rank"]
-        return np.where(ranks > 0, ranks - 1, _UNRANKED)
 
     # --- order ------------------------------------------------------------------------------------------------------
 
@@ -432,6 +445,33 @@ class Units:
             if piece.units.size:
                 sums[piece.units] += piece.sums(of(piece.known, self._answers(run, piece)))
         return sums[units], self._columns["rows"][units]
+
+    def labelled_rows(self) -> Labelled:
+        """The rows with a label, asset by asset, with their units and what the rivals answered."""
+        truth: list[np.ndarray] = []
+        units: list[np.ndarray] = []
+        assets: list[np.ndarray] = []
+        answers: list[np.ndarray] = []
+        by_asset: dict[str, list[Piece]] = {}
+        for key in sorted(self._pieces):
+            if self._pieces[key].units.size:
+                by_asset.setdefault(self._pieces[key].rows.asset, []).append(self._pieces[key])
+        for number, asset in enumerate(sorted(by_asset)):
+            for piece in by_asset[asset]:
+                there = ~np.isnan(piece.known)
+                truth.append(piece.known[there])
+                units.append(np.repeat(piece.units, piece.sizes())[there])
+                assets.append(np.full(truth[-1].size, number))
+                answers.append(np.array([self._rival(piece, name)[there] for name in self.rivals]))
+        if not truth:
+            return Labelled(truth=np.empty(0), units=_NOTHING, assets=_NOTHING, rivals={})
+        every = np.concatenate(units)
+        return Labelled(
+            truth=np.concatenate(truth),
+            units=np.cumsum(np.diff(every, prepend=every[:1]) != 0),
+            assets=np.concatenate(assets),
+            rivals=dict(zip(self.rivals, np.concatenate(answers, axis=1), strict=True)),
+        )
 
     def unlabelled(self, start: int, stop: int) -> int:
         """Units of start … stop − 1 with a row whose label never came."""
