@@ -12,7 +12,7 @@ from typing import Literal
 import models.confine
 from infra.bubblewrap import Bind, bubblewrap
 from infra.environment import Environment
-from infra.uids import free_uid, is_root, reachable, readable
+from infra.uids import free_uid, is_root, reachable, readable, tasks_of
 from models.confine import Confinement
 
 #: How a candidate's process is held: `full` by bubblewrap with namespaces, Landlock, seccomp and limits, `reduced`
@@ -28,6 +28,9 @@ _MODEL, _PACKAGES = f"{_INSIDE}/model", f"{_INSIDE}/packages"
 
 #: The candidate's scratch space in memory, and the most that a file of its may hold.
 SCRATCH_BYTES = 64 << 20
+
+#: What a user who has other processes too may have more of them, theirs included: a bound on what one candidate starts.
+_MORE_TASKS = 1024
 
 #: All that a candidate finds in its environment. One thread, so that sums do not depend on the cores.
 VARIABLES = {
@@ -142,7 +145,7 @@ def _full(program: Program) -> Launch:
         search=search,
         # In a namespace of its own it could not read what is root's.
         namespace=root and not search,
-        tasks=models.confine.TASKS if root or _counts_tasks_apart() else None,
+        tasks=_tasks(apart=root or _counts_tasks_apart()),
         file_bytes=SCRATCH_BYTES,
         sealed=True,
         read=(*(bind.place for bind in binds), *_KERNEL),
@@ -195,7 +198,7 @@ def _reduced(program: Program) -> Launch:
         uid=uid,
         search=uid is not None and _private(needed, program.model.resolve(), scratch.parent),
         parent=os.getpid(),
-        tasks=models.confine.TASKS if uid is not None else None,
+        tasks=_tasks(apart=uid is not None),
         file_bytes=SCRATCH_BYTES,
         sealed=True,
         read=tuple(read),
@@ -247,6 +250,11 @@ def _interpreter(environment: Environment) -> Iterator[Bind]:
         yield Bind(source=prefix)
     if prefix == "/usr" or not environment.interpreter.is_relative_to(environment.prefix):
         yield Bind(source=interpreter)
+
+
+def _tasks(*, apart: bool) -> int:
+    """How many tasks its user may have; where that is not the candidate's alone, so many beside those that it has."""
+    return models.confine.TASKS if apart else tasks_of(os.getuid()) + _MORE_TASKS
 
 
 def _counts_tasks_apart() -> bool:

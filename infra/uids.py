@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from infra.errors import InfraError
@@ -47,17 +48,28 @@ def _all_users_exist() -> bool:
     return words == ["0", "0", "4294967295"]
 
 
+def tasks_of(uid: int) -> int:
+    """How many processes and threads a user has."""
+    return sum(threads for owner, threads in _processes() if owner == uid)
+
+
 def _taken() -> set[int]:
     """The real users of all processes."""
-    found = set()
+    return {owner for owner, _ in _processes()}
+
+
+def _processes() -> Iterator[tuple[int, int]]:
+    """The real user and the number of threads of every process."""
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
                 status = Path("/proc", name, "status").read_bytes()
             except OSError:  # it has ended meanwhile
                 continue
-            found.add(int(status.partition(b"\nUid:")[2].split(None, 1)[0]))
-    return found
+            owner, threads = (
+                int(status.partition(b"\n" + key)[2].split(None, 1)[0]) for key in (b"Uid:", b"Threads:")
+            )
+            yield owner, threads
 
 
 def reachable(path: Path) -> bool:

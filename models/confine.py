@@ -43,7 +43,7 @@ class Confinement:
     namespace: bool = False
     #: The process with which this one has to end; None where something else sees to it.
     parent: int | None = None
-    #: How many tasks its user may have; None where others' tasks would count.
+    #: How many processes and threads its user may have; None for no limit.
     tasks: int | None = None
     #: How large a file may become.
     file_bytes: int

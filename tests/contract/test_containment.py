@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from infra.sandbox import Loaded, Sandbox
 from infra.sandbox_command import Level, launch
 from infra.uids import is_root
 from models import child
-from models.confine import Confinement
+from models.confine import MACHINES, Confinement, landlock_version
 from models.contract import Contract, Failed, Predicted, read_contract
 from schemas.agreement import Task
 from tests.contract.children import failed, stream
@@ -68,6 +68,7 @@ MORE = [
     "outlive_the_platform",
     "own_another_file",
     "read_the_machine",
+    "list_the_root",
 ]
 
 FRAME = stream({"a": [1.0, 2.0, 3.0], "b": [10.0, 20.0, 30.0]})
@@ -76,9 +77,29 @@ FRAME = stream({"a": [1.0, 2.0, 3.0], "b": [10.0, 20.0, 30.0]})
 @pytest.fixture(params=LEVELS)
 def level(request: pytest.FixtureRequest) -> Level:
     wanted: Level = request.param
-    if not try_level(wanted).holds:
-        pytest.skip(f"{wanted} is not to be had here")
+    require(wanted)
     return wanted
+
+
+tried = functools.cache(try_level)
+
+
+def require(level: Level) -> None:
+    """Skip where this machine cannot have a level; fail where it can and the level does not hold."""
+    if tried(level).holds:
+        return
+    if possible(level):
+        pytest.fail(f"{level} does not hold: {tried(level).missed} {tried(level).broken}")
+    pytest.skip(f"{level} is not to be had here: {tried(level).broken}")
+
+
+def possible(level: Level) -> bool:
+    """Whether this machine has what a level is made of."""
+    sealed = os.uname().machine in MACHINES and landlock_version() >= 3
+    if level == "reduced" or not sealed:
+        return sealed
+    argv = ["bwrap", "--unshare-pid", "--unshare-net", "--dev-bind", "/", "/", "--proc", "/proc", "true"]
+    return shutil.which("bwrap") is not None and subprocess.run(argv, check=False).returncode == 0
 
 
 # Models.
@@ -191,8 +212,7 @@ class Attacker:
 def attacker(request: pytest.FixtureRequest, saved: Path) -> Iterator[Attacker]:
     """A hostile child at each level that is to be had, shared by the attempts that leave it alive."""
     level: Level = request.param
-    if not try_level(level).holds:
-        pytest.skip(f"{level} is not to be had here")
+    require(level)
     model = saved / "hostile"
     with asyncio.Runner() as runner, tempfile.TemporaryDirectory() as name, outside(Path(name)) as target:
         launched = launch(model, level, Path(name))
@@ -275,6 +295,18 @@ def test_a_pickle_that_runs_code_gains_nothing_by_it(
         assert Path(str(target["canary"])).read_text() == "canary"
 
 
+def test_packages_of_its_own_cannot_take_all_memory_while_they_are_imported(
+    level: Level, saved: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mlflow").mkdir()
+    (tmp_path / "mlflow" / "__init__.py").write_text(
+        "bytearray(3 << 30); raise RuntimeError('there was room')"
+    )
+    own = replace(own_environment(), packages=tmp_path)
+    answer = failed(asked(saved / "honest", level, environment=own, memory_mb=64))
+    assert answer.kind == "memory", answer
+
+
 def test_a_link_among_the_artifacts_leads_nowhere(level: Level, tmp_path: Path) -> None:
     data = tmp_path / "data.txt"
     data.touch()
@@ -334,20 +366,14 @@ def test_rows_do_not_leave_the_plant_by_a_fault(level: Level, tmp_path: Path, pr
 def test_no_two_candidates_have_the_same_user_and_none_is_root(level: Level, saved: Path) -> None:
     async def main() -> None:
         children = await asyncio.gather(*(started(saved / "honest", level) for _ in range(3)))
-        users = [user_of(running.pid) for running, _ in children]
-        assert len(set(users)) == 3
-        assert all(user >= 0x40000000 for user in users)
+        users = [status_of(running.pid)["Uid"].split() for running, _ in children]
+        # Real, effective, saved and of the file system.
+        assert [len(set(each)) for each in users] == [1, 1, 1]
+        assert len({each[0] for each in users}) == 3
+        assert all(int(each[0]) >= 0x40000000 for each in users)
         await asyncio.gather(*(running.close() for running, _ in children))
 
     asyncio.run(main())
-
-
-def user_of(pid: int) -> int:
-    """The user of the innermost process, which is the candidate."""
-    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    uids = family[-1].uids()
-    assert uids.real == uids.effective == uids.saved
-    return uids.real
 
 
 @pytest.mark.skipif(not is_root(), reason="what root alone can read matters only to root")
@@ -357,7 +383,23 @@ def test_files_that_only_root_can_read_are_readable_to_a_candidate_of_another_us
     model = Path(shutil.copytree(saved / "honest", tmp_path / "private" / "honest"))
     for path in (model.parent, model, *model.rglob("*")):
         path.chmod(0o700 if path.is_dir() else 0o600)
-    assert isinstance(asked(model, level), Predicted)
+
+    async def main() -> None:
+        running, loaded = await started(model, level)
+        assert isinstance(loaded, Loaded), loaded
+        # At the full level it has a copy, and needs no capability.
+        assert level == "reduced" or status_of(running.pid)["CapPrm"] == f"{0:016x}"
+        assert isinstance(await running.predict("press-1", FRAME, 3, None, 0), Predicted)
+        await running.close()
+
+    asyncio.run(main())
+
+
+def status_of(pid: int) -> dict[str, str]:
+    """What the kernel says of the innermost process, which is the candidate."""
+    innermost = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)][-1].pid
+    lines = Path(f"/proc/{innermost}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 @pytest.mark.skipif(not hierarchies(), reason="this machine lets nobody divide its control groups")
@@ -430,8 +472,7 @@ def test_without_bubblewrap_the_level_is_what_is_really_there(without_bubblewrap
 
 def test_a_level_that_lets_one_attempt_through_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """The filter of system calls gone, namespaces alone do not hold everything."""
-    if not try_level("full").holds:
-        pytest.skip("full is not to be had here")
+    require("full")
     monkeypatch.setattr("infra.confinement.Confinement", functools.partial(unsealed, Confinement))
     found = try_level("full")
     assert not found.holds

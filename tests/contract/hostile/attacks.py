@@ -76,13 +76,15 @@ def fork_bomb(target):
 def thread_bomb(target):
     """As many threads as there can be; they end afterwards."""
     go_on, threads = threading.Event(), []
+    before = threading.stack_size(1 << 16)
     try:
-        while len(threads) <= 300:
+        while len(threads) < 2000:
             threads.append(threading.Thread(target=go_on.wait, daemon=True))
             threads[-1].start()
     except (RuntimeError, MemoryError, OSError):
         raise Held(f"{len(threads)} threads") from None
     finally:
+        threading.stack_size(before)
         go_on.set()
     raise Escaped(f"{len(threads)} threads")
 
@@ -204,6 +206,11 @@ def read_the_machine(target):
     raise Held("nothing of the machine is told")
 
 
+def list_the_root(target):
+    """Of all that is mounted, only what is needed can be read."""
+    os.listdir("/")
+
+
 MORE = {
     one.__name__: (one,)
     for one in (
@@ -225,5 +232,6 @@ MORE = {
         outlive_the_platform,
         own_another_file,
         read_the_machine,
+        list_the_root,
     )
 }
