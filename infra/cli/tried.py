@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
+from rich.markup import escape
 
 from infra.agreement_file import AgreementWrong, read_agreement
 from infra.attempt import Attempt, first_rows, lacking, plant_of
@@ -115,6 +116,8 @@ class Desk:
     @contextmanager
     def _errors(self) -> Iterator[None]:
         """Say what went wrong, and end with the exit code that it has."""
+        # A try that is broken off drops what was on its way, and nobody needs to hear of that.
+        warnings.filterwarnings("ignore", message="coroutine .* was never awaited", category=RuntimeWarning)
         try:
             yield
         except AgreementWrong as error:
@@ -129,8 +132,6 @@ class Desk:
             self.say(_EVERY_FRAME, "red")
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
-            # What was on its way is dropped, which Python would remark upon.
-            warnings.simplefilter("ignore")
             self.say(Phrase("stopped", "중단했습니다"), "yellow")
             raise typer.Exit(130) from error
 
@@ -185,7 +186,9 @@ class Desk:
                 ),
                 "yellow",
             )
-        self.screen.people.print(f"{verdict.candidate}: {verdict_in_words(verdict)}: {verdict.reason}")
+        self.screen.people.print(
+            f"{verdict.candidate}: {verdict_in_words(verdict)}: {escape(verdict.reason)}", soft_wrap=True
+        )
         self.say(_SAME, "dim")
 
     def _cost(self, evaluation: Evaluation) -> None:
