@@ -10,17 +10,17 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from agents.decisions import bar_of, beside, losses_for, standing_of
-from agents.figures import slices_of
+from agents.decisions import bar_of, beside, evidence, losses_for, standing_of
+from agents.figures import error_drift_of, input_drifts, slices_of
 from agents.labels import Labels
 from agents.ports import Board, Crash, Log, Sender, put
 from agents.reports import Reports
 from agents.runner import Arrival
 from models.metrics import Metrics, every_metric, metrics_for, spent
-from models.rehearsal import rehearsed
+from models.rehearsal import Evidence, rehearsed
 from models.verdicts import judge
 from schemas.base import Offsets
-from schemas.evaluation import Evaluation, Verdict
+from schemas.evaluation import Evaluation, InputDrift, Verdict
 from schemas.ledger import Closed, Started, Tick
 from schemas.pairing import ENDED, Pairing, Phase
 from schemas.rejected import Rejected
@@ -436,10 +436,17 @@ class Scorer:
             full = all(run is not None and run.tally.rows_in >= wanted for run in runs)
             if wanted and full and any(one.candidate for one in present):
                 await self._tell(EndRehearsal(pairing=pairing.id), f"{told}-full")
-        elif book.ready_to_close({one.id for one in present}):
+        elif told not in self._told and book.ready_to_close({one.id for one in present}):
             standings = [one for run in runs if run is not None for one in run.standings()]
-            report = ReportRehearsal(pairing=pairing.id, rehearsal=rehearsed(standings, pairing.agreement))
+            found = await self._evidence(book, runs)
+            rehearsal = rehearsed(standings, pairing.agreement, found)
+            report = ReportRehearsal(pairing=pairing.id, rehearsal=rehearsal)
             await self._tell(report, told)
+
+    async def _evidence(self, book: Book, runs: Sequence[Run | None]) -> Evidence | None:
+        """What a rehearsal says about the decision; beside the event loop, which goes on."""
+        trusted = next((run.started for run in runs if run is not None and run.started.baseline), None)
+        return None if trusted is None else await asyncio.to_thread(evidence, book, trusted)
 
     async def _tell(self, command: EndRehearsal | ReportEnded | ReportRehearsal, what: str) -> None:
         """Report to control, once."""
