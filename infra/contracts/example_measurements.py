@@ -152,7 +152,7 @@ def _plain_entries() -> Iterator[Started | Ended | Covered | Label | WatermarkEn
         agreement=AGREEMENT,
         agreement_digest=AGREEMENT.digest(),
         starts=TRIAL_FROM,
-        sandbox="bubblewrap",
+        sandbox="full",
     )
     yield Covered(pairing=PAIRING, deployment=DEPLOYMENT, partition=1, first=51, last=57)
     yield Label(
@@ -207,7 +207,7 @@ def evaluation(*, final: bool) -> Evaluation:
         audit=Audit(frames=2880, frames_refused=1, duplicates=2, corrected=3, failed_by_kind={"timeout": 6}),
         confusion=CONFUSION,
         metrics=metrics,
-        sandbox="bubblewrap",
+        sandbox="full",
     )
 
 

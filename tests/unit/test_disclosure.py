@@ -73,7 +73,7 @@ def evaluation(
         audit=Audit(frames=COUNT),
         confusion={"normal/normal": COUNT},
         metrics={"f1": METRIC},
-        sandbox="bubblewrap",
+        sandbox="full",
     )
 
 

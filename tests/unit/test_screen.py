@@ -25,7 +25,7 @@ def evaluation(counts: Counts, audit: Audit) -> Evaluation:
         counts=counts,
         audit=audit,
         metrics={},
-        sandbox="bubblewrap",
+        sandbox="full",
     )
 
 
