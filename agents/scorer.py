@@ -45,6 +45,9 @@ BLOCK = 5000
 #: Seconds between looks at what could be closed or whose deadline has passed.
 LOOK_S = 0.25
 
+#: Milliseconds from one word about silent partitions to the next, while units wait for it.
+PASSED_MS = 5000
+
 #: At most one evaluation a candidate in so many seconds.
 CADENCE_S = 1.0
 
@@ -455,13 +458,20 @@ class Scorer:
             await self._reports.tell(command, what)
 
     async def _tick(self, book: Book) -> None:
-        """Tell the ledger that deadlines have passed, once every label appended before stands in it."""
-        deadline = book.next_deadline_ms()
-        if deadline is None or deadline >= self._now_ms() or self._ticked.get(book.pairing, 0) > deadline:
+        """Tell the ledger that time has passed, once every label appended before stands in it.
+
+        Deadlines pass by it. And units of several partitions come into their order: one that is silent says nothing of
+        the time up to which it is.
+        """
+        last, deadline = self._ticked.get(book.pairing, 0), book.next_deadline_ms()
+        due = deadline is not None and last <= deadline < self._now_ms()
+        if not due and not (book.units_wait() and self._now_ms() - last >= PASSED_MS):
             return
         at_ms = await self._labels_told(book.pairing)
-        if at_ms is not None and at_ms > deadline:
-            await self._append(Tick(pairing=book.pairing, at_ms=at_ms), f"tick-{at_ms}")
+        if at_ms is not None and at_ms > (deadline if due and deadline is not None else last):
+            telemetry = await self._log.ends(topics.telemetry(self._plant)) if book.units else None
+            tick = Tick(pairing=book.pairing, at_ms=at_ms, telemetry=telemetry)
+            await self._append(tick, f"tick-{at_ms}")
             self._ticked[book.pairing] = at_ms
 
     async def _labels_told(self, pairing: str) -> int | None:

@@ -204,6 +204,10 @@ class Book:
         for units in self.units.values():
             units.follow(self.truths, self.ticked_ms)
 
+    def units_wait(self) -> bool:
+        """Whether complete units wait for silent partitions, before their place is sure. After `settle`."""
+        return any(units.waiting() for units in self.units.values())
+
     def ready_to_close(self, deployments: set[str]) -> bool:
         """Whether these deployments have all ended, each due frame has its outcome and no row waits. After `settle`."""
         return not self.closed and all(

@@ -18,13 +18,14 @@ from infra.state import StateFiles
 from schemas.base import Offsets
 from schemas.evaluation import Evaluation, Outcome, Verdict
 from schemas.ledger import Closed, Ended, Started, Tick
-from schemas.pairing import Pairing
+from schemas.pairing import Pairing, Phase
 from schemas.rejected import Rejected
 from schemas.requests import ReportAudit, ReportConclusion, ReportEnded, Request
 from streams import topics
 from streams.ledger import Book
 from streams.ledger_codec import Entry, decode, encode
 from tests.unit import ledger_examples as examples
+from tests.unit import trial_examples as trials
 from tests.unit.twins import (
     CANDIDATE,
     DAY_MS,
@@ -35,6 +36,7 @@ from tests.unit.twins import (
     Crash,
     Crashed,
     MemoryState,
+    a_deployment,
     a_pairing,
     an_agreement,
     arrivals_of,
@@ -651,3 +653,67 @@ def test_one_evaluation_a_candidate_stands_of_its_trial_or_else_of_its_last_rehe
         return [found[0].counts.rows_in, found[0].phase == "trial"]
 
     assert [rows(number) for number in (1, 2, 3)] == [[1, False], [2, False], [3, True]]
+
+
+# --- the decision by units --------------------------------------------------------------------------------------------
+
+
+def by_units(*, partitions: int = 1) -> tuple[Pairing, list[Entry]]:
+    """A trial that units decide: its pairing while it closes, and its ledger."""
+    agreed = trials.agreement(planned=40, answers=("normal",))
+    subjects = (("baselines", agreed.baselines[0].name), ("first", "first"))
+    deployments = tuple(
+        a_deployment().model_copy(
+            update={"id": f"{PAIRING}/{name}", "subjects": (subject,), "until": {0: 41, 1: 0}}
+        )
+        for name, subject in subjects
+    )
+    pairing = a_pairing(*deployments, phase=Phase.CLOSING, agreed=agreed)
+    entries: list[Entry] = [trials.started(agreed, partitions=partitions)]
+    entries.append(trials.started(agreed, subject="first", partitions=partitions))
+    for i in range(41):
+        entries += trials.pair(i, [i * trials.MINUTE_US], [[0]], [1], appended_ms=i)
+        entries.append(examples.label(i, i * trials.MINUTE_US, (i + 1) * trials.MINUTE_US, 1))
+    return pairing, entries
+
+
+def test_a_trial_that_units_decide_ends_in_a_verdict_that_holds_at_any_time() -> None:
+    async def scenario() -> None:
+        pairing, entries = by_units()
+        world = World(pairing=pairing)
+        world.write(*entries, *trials.ends(41))
+        async with world.running():
+            await world.caught_up()
+            await until(lambda: len(world.verdicts()) == 1)
+        (verdict,) = world.verdicts()
+        assert (verdict.verdict, verdict.guarantee) == (Outcome.ACCEPTED, "anytime_valid")
+        assert verdict.recomputed_equal
+        assert verdict.decision is not None
+        assert (verdict.decision.units, verdict.decision.planned) == (40, 40)
+        assert [one.rival for one in verdict.decision.comparisons] == ["baseline-0"]
+        running = [one for one in world.evaluations() if one.candidate == "first"]
+        assert running[-1].decision == verdict.decision
+        assert all(one.decision is None for one in world.evaluations() if one.baseline)
+
+    asyncio.run(scenario())
+
+
+def test_the_ledger_is_told_of_silent_partitions_while_units_wait_for_them() -> None:
+    async def scenario() -> None:
+        pairing, entries = by_units(partitions=2)
+        open_ = tuple(one.model_copy(update={"until": None}) for one in pairing.deployments)
+        running = pairing.model_copy(update={"phase": Phase.RUNNING, "deployments": open_})
+        world = World(pairing=running, now_ms=module.PASSED_MS)
+        for i in range(41):
+            world.broker.append(topics.telemetry(PLANT), b"", at_ms=i)
+        world.write(*entries)
+        async with world.running():
+            await world.feed()
+            await until(lambda: Tick in world.kinds())
+            await world.caught_up()
+            told = [one.decision for one in world.evaluations() if one.decision is not None]
+            await until(lambda: told[-1].units == 40)
+        (tick,) = (one for one in map(decode, world.broker.of(LEDGER)) if isinstance(one, Tick))
+        assert tick.telemetry == {0: 41}
+
+    asyncio.run(scenario())
