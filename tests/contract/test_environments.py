@@ -317,7 +317,7 @@ def test_a_python_that_is_nowhere_to_be_had_is_named_with_those_that_are(
 def test_a_python_that_is_too_old_is_the_models_fault(
     index: WheelIndex, environments: Environments, tmp_path: Path
 ) -> None:
-    with pytest.raises(EnvironmentUnusable, match=r"Python 3\.6"):
+    with pytest.raises(EnvironmentUnusable, match=r"Python 3\.6, which is no longer maintained"):
         environments.of(model(tmp_path / "model", "forest", python="3.6.9"))
 
 
@@ -528,24 +528,38 @@ def test_a_wheel_that_unpacks_to_more_than_is_allowed_is_stopped_and_nothing_of_
     assert disk_bytes(home) < 10 << 20
 
 
-def test_what_was_not_wanted_for_the_longest_time_is_removed_first(
-    index: WheelIndex, environments: Environments, home: Path, tmp_path: Path
-) -> None:
-    asked, made = [], []
+@pytest.fixture
+def three(index: WheelIndex, environments: Environments, tmp_path: Path) -> list[tuple[Path, Environment]]:
+    """Three models with environments of a megabyte each."""
     for number in range(3):
         index.add(f"forest{number}", holds={"trees.bin": str(number) * (1 << 20)})
-        asked.append(model(tmp_path / f"model{number}", f"forest{number}"))
-        made.append(environments.of(asked[-1]))
-        os.utime(made[-1].packages, (number, number))
-    environments.of(asked[0])
+    asked = [model(tmp_path / f"model{number}", f"forest{number}") for number in range(3)]
+    return [(one, environments.of(one)) for one in asked]
+
+
+def test_what_was_not_wanted_for_the_longest_time_is_removed_first(
+    three: list[tuple[Path, Environment]], environments: Environments, home: Path
+) -> None:
     assert environments.prune(disk_bytes(home)) == 0
-    freed = environments.prune((2 << 20) + (1 << 19), using=[made[1]])
-    assert 1 << 20 <= freed < 2 << 20
-    assert [one.packages.is_dir() for one in made] == [True, True, False]
-    environments.prune(0, using=[made[1]])
-    assert [one.packages.is_dir() for one in made] == [False, True, False]
-    assert [(one.packages.parent / "lock.txt").is_file() for one in made] == [True] * 3
-    assert run_inside(environments.of(asked[2]), "import forest2; print(1)") == "1"
+    for oldest, _ in three:
+        for number, (_, environment) in enumerate(three):
+            os.utime(environment.packages, (number, number))
+        for asked, _ in three:
+            if asked != oldest:
+                environments.of(asked)
+        freed = environments.prune((2 << 20) + (1 << 19))
+        assert 1 << 20 <= freed < 2 << 20
+        assert [asked for asked, environment in three if not environment.packages.is_dir()] == [oldest]
+        environments.of(oldest)
+
+
+def test_what_is_in_use_is_not_removed_and_what_was_removed_can_be_built_again(
+    three: list[tuple[Path, Environment]], environments: Environments
+) -> None:
+    environments.prune(0, using=[three[1][1]])
+    assert [environment.packages.is_dir() for _, environment in three] == [False, True, False]
+    assert all((environment.packages.parent / "lock.txt").is_file() for _, environment in three)
+    assert run_inside(environments.of(three[2][0]), "import forest2; print(1)") == "1"
 
 
 def test_no_environment_is_taken_away_while_another_process_builds(
