@@ -238,7 +238,8 @@ class Agreement(Record):
             raise ValueError("absent_means: normal is for anomaly tasks only")
 
     def _check_baselines(self) -> None:
-        rehearsed = self.phases.rehearsal_days is not None or self.phases.rehearsal_rows > 0
+        rehearsal = self.phases.rehearsal_days is not None or self.phases.rehearsal_rows > 0
+        rehearsed = rehearsal and self.decision is not None
         for at, baseline in enumerate(self.baselines):
             self.code(baseline.answer)
             baseline.check(

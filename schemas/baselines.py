@@ -133,8 +133,9 @@ class Baseline(Record):
         if self.kind == "best_constant" and not rehearsed:
             raise wrong(
                 (*where, "kind"),
-                "is found in a rehearsal, and none is agreed: add `phases: {rehearsal_rows: …}`",
-                "최선의 고정 답은 리허설에서 찾습니다. `phases: {rehearsal_rows: …}`를 추가하세요.",
+                "is found in a rehearsal, by a decision's losses: agree on `phases: {rehearsal_rows: …}` and `decision: …`",
+                "최선의 고정 답은 리허설에서 판정 규칙의 손실로 찾습니다. `phases: {rehearsal_rows: …}`와 `decision: …`을 "
+                "추가하세요.",
             )
         self._check_shares(where, classes)
 

@@ -63,6 +63,9 @@ RULE = {"answer": "normal", "rule": {"tag": "y", "above": 20, "below": -20}}
 CHANCE = {"answer": "normal", "kind": "random", "shares": {"anomaly": 0.25}}
 
 
+REHEARSED: dict[str, Any] = {"phases": {"rehearsal_rows": 10}, "decision": {"planned_units": 100}}
+
+
 def test_the_plants_rule_alarms_outside_its_range_only() -> None:
     found = answers(agreed(RULE), [2.0, 2.1, -2.0, -2.1, NAN, 0.0])
     assert found.tolist() == [[0, 1, 0, 1, 0, 0]]
@@ -92,7 +95,7 @@ def test_a_forecast_of_an_input_is_by_that_input() -> None:
 
 
 def test_the_best_constant_answers_its_own_until_it_is_known() -> None:
-    agreement = agreed({"answer": "normal", "kind": "best_constant"}, phases={"rehearsal_rows": 10})
+    agreement = agreed({"answer": "normal", "kind": "best_constant"}, **REHEARSED)
     assert answers(agreement, [1.0, 2.0]).tolist() == [[0, 0]]
     assert answers(agreement, [1.0, 2.0], constant=1.0).tolist() == [[1, 1]]
 
@@ -184,7 +187,11 @@ def test_what_makes_no_sense_is_refused_in_both_languages(
 
 def test_a_constant_seals_what_it_always_sealed() -> None:
     assert Baseline(name="a", answer=1).to_dict() == {"name": "a", "answer": 1}
-    assert [one.constant for one in agreed({"answer": "normal"}, RULE, CHANCE).baselines] == [True, False, False]
+    assert [one.constant for one in agreed({"answer": "normal"}, RULE, CHANCE).baselines] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_shares_that_add_up_to_one_are_allowed_whatever_floats_make_of_them() -> None:
@@ -199,9 +206,7 @@ def test_every_way_is_told_in_both_languages() -> None:
         {"answer": 7, "kind": "average", "tag": "y", "rows": 4},
         task="regression",
     )
-    classes = agreed(
-        RULE, CHANCE, {"answer": "normal", "kind": "best_constant"}, phases={"rehearsal_rows": 10}
-    )
+    classes = agreed(RULE, CHANCE, {"answer": "normal", "kind": "best_constant"}, **REHEARSED)
     english = document(numbers, Lang.EN) + document(classes, Lang.EN)
     for said in (
         "Baseline b0: answers the last known x of 10 rows; where there is none 7.",
