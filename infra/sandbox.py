@@ -10,19 +10,16 @@ import socket
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
+from infra.child_answers import Cost, Loaded, meaning
 from infra.child_process import ChildProcess, Meter, ending
 from infra.child_spec import ChildSpec
 from infra.child_wire import Answer, Due, Wire
 from infra.sandbox_command import Level, launch
 from models import child
 from models.contract import Failed, Predicted
-from models.faults import known_exception, known_place
 from schemas.faults import FailureKind
 
 __all__ = ["ChildSpec", "Loaded", "Sandbox", "SandboxUnavailable"]
@@ -47,19 +44,6 @@ _ANSWERED = frozenset({child.PREDICTED, *child.FAILURES})
 
 class SandboxUnavailable(Exception):
     """The sandbox itself cannot be had; it is nobody's fault but this machine's."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Loaded:
-    """A model that is ready for frames."""
-
-    #: What the start took; where the process was warm, the load.
-    wall_ns: int
-    #: CPU time and largest resident size of the process so far, libraries included.
-    cpu_ns: int
-    max_rss_kb: int
-    #: Whether MLflow's own check of each call is left out, because it would change nothing.
-    direct: bool
 
 
 @dataclass(kw_only=True)
@@ -290,7 +274,8 @@ class Sandbox:
         total = sum(max(turn.due.rows, 1) for turn in turns)
         for turn, answer in zip(turns, answers, strict=True):
             rows = max(turn.due.rows, 1)
-            outcome = self._outcome(turn, answer, wall_ns * rows // total, cpu_ns * rows // total)
+            cost = self._cost(wall_ns * rows // total, cpu_ns * rows // total)
+            outcome = meaning(answer, turn.due, cost, self._spec)
             if outcome is None:
                 text = "the model's process answered values that are no classes, or infinite"
                 self._end(Failed(kind="nonsense", text=text))
@@ -302,48 +287,15 @@ class Sandbox:
         if self._turns:
             self._turns[0].since_ns = now
 
-    def _outcome(
-        self, turn: _Turn, answer: Answer, wall_ns: int, cpu_ns: int
-    ) -> Predicted | Loaded | Failed | None:
-        """What an answer means; None where its values are unusable."""
-        peak_kb = self._meter.peak_kb() if self._meter is not None else 0
-        if answer.status == child.PREDICTED:
-            columns = self._columns(answer, turn.due)
-            if columns is None:
-                return None
-            return Predicted(columns=columns, cpu_ns=cpu_ns, wall_ns=wall_ns, max_rss_kb=peak_kb)
-        if answer.status not in child.FAILURES:
-            direct = answer.body == child.DIRECT.encode()
-            return Loaded(wall_ns=wall_ns, cpu_ns=self._used_ns(), max_rss_kb=peak_kb, direct=direct)
-        exception, place, text = answer.texts
-        return Failed(
-            kind=child.FAILURES[answer.status],
-            text=text,
-            exception=known_exception(exception),
-            where=known_place(place, self._spec.sources),
-            cpu_ns=cpu_ns,
-            wall_ns=wall_ns,
-            max_rss_kb=peak_kb,
-        )
-
-    def _columns(self, answer: Answer, due: Due) -> npt.NDArray[np.float64] | None:
-        """The answer with one kind of zero and of not-a-number, or None if a value is unusable."""
-        columns = np.frombuffer(answer.body, dtype="<f8").reshape(due.columns, due.rows) + 0.0
-        absent = np.isnan(columns)
-        columns[absent] = np.nan
-        if np.isinf(columns).any():
-            return None
-        codes = columns[0]
-        n = len(self._spec.classes)
-        if n and not (absent[0] | ((codes >= 0) & (codes < n) & (codes == np.floor(codes)))).all():
-            return None
-        return columns
-
     def _used_ns(self) -> int:
         """CPU time of the process so far, read from the kernel."""
         if self._meter is None and self._wire.peer:
             self._meter = Meter(self._wire.peer)
         return self._meter.cpu_ns() if self._meter is not None else 0
+
+    def _cost(self, wall_ns: int, cpu_ns: int) -> Cost:
+        peak_kb = self._meter.peak_kb() if self._meter is not None else 0
+        return Cost(wall_ns=max(wall_ns, 0), cpu_ns=max(cpu_ns, 0), max_rss_kb=peak_kb)
 
     # How it ends.
 
@@ -395,12 +347,9 @@ class Sandbox:
         self._failure = failure
         self._stop_looking()
         if self._turns:
-            failure = replace(
-                failure,
-                cpu_ns=max(self._used_ns() - self._cpu_ns, 0),
-                wall_ns=max(time.monotonic_ns() - self._turns[0].since_ns, 0),
-                max_rss_kb=self._meter.peak_kb() if self._meter is not None else 0,
-            )
+            now = time.monotonic_ns()
+            cost = self._cost(now - self._turns[0].since_ns, self._used_ns() - self._cpu_ns)
+            failure = replace(failure, **asdict(cost))
         for turn in self._turns:
             if not turn.answered.done():
                 turn.answered.set_result(failure)
