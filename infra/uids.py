@@ -65,11 +65,11 @@ def _processes() -> Iterator[tuple[int, int]]:
             try:
                 status = Path("/proc", name, "status").read_bytes()
             except OSError:  # it has ended meanwhile
+                status = b""
+            if not status:
                 continue
-            owner, threads = (
-                int(status.partition(b"\n" + key)[2].split(None, 1)[0]) for key in (b"Uid:", b"Threads:")
-            )
-            yield owner, threads
+            said = dict(line.split(b":", 1) for line in status.splitlines() if b":" in line)
+            yield int(said[b"Uid"].split()[0]), int(said[b"Threads"])
 
 
 def reachable(path: Path) -> bool:
