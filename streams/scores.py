@@ -20,6 +20,12 @@ from streams.truth import Rows
 #: Partition and offset of a frame.
 Key = tuple[int, int]
 
+#: What a frame says in order, boiled down by the task.
+Piece = tuple[np.ndarray, ...]
+
+#: Offsets of one partition whose frames are joined.
+BLOCK = 256
+
 #: Rows that are looked at together: place of the slice in the agreement, and its part; all rows; rows of one day.
 Group = tuple[int, int | str]
 WHOLE: Group = (-1, 0)
@@ -40,8 +46,14 @@ class Measures(Protocol):
     def sums(self, truth: np.ndarray, answers: np.ndarray, scores: np.ndarray | None) -> tuple[int, ...]:
         """Sums over rows with label and answer; all float64, shape (n,)."""
 
-    def series(self, times_us: np.ndarray, truth: np.ndarray, answers: np.ndarray) -> tuple[int, ...]:
-        """Sums over all rows of an asset, in order; truth as int8 codes, −1 where it is unknown."""
+    def piece(self, times_us: np.ndarray, truth: np.ndarray, answers: np.ndarray) -> Piece:
+        """A frame boiled down to what its rows say in order; truth as int8 codes, −1 where it is unknown."""
+
+    def join(self, pieces: Sequence[Piece]) -> Piece:
+        """Frames that follow one another, boiled down as one."""
+
+    def series(self, pieces: Sequence[Piece]) -> tuple[int, ...]:
+        """Sums over the frames of an asset, in order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +98,13 @@ class Scores:
         zero = [0] * STATES + list(measures.zero())
         self._totals: dict[Group, list[list[int]]] = {WHOLE: [list(zero) for _ in range(subjects)]}
         self._shares: dict[Key, dict[Group, list[list[int]]]] = {}
-        #: Of two classes, the labels that each frame was measured with, and the frames of each asset.
+        #: Of two classes, the labels that each frame was measured with.
         self._codes: dict[Key, np.ndarray] = {}
-        self._frames: dict[str, dict[Key, Rows]] = {}
-        self._stale: set[str] = set()
+        #: The frames of each asset boiled down, one piece a subject; and blocks of frames that follow one another.
+        self._pieces: dict[tuple[str, Key], dict[Key, list[Piece]]] = {}
+        self._blocks: dict[str, dict[Key, list[Piece]]] = {}
+        #: Assets with the blocks of theirs that changed.
+        self._stale: dict[str, set[Key]] = {}
         self._series: dict[str, list[tuple[int, ...]]] = {}
         self._rankings = [Ranking() for _ in range(subjects)]
 
@@ -180,18 +195,23 @@ class Scores:
 
     def _recode(self, rows: Rows, codes: np.ndarray | None) -> None:
         before = self._codes.pop(rows.key, None)
-        frames = self._frames.setdefault(rows.asset, {})
         if codes is not None:
             self._codes[rows.key] = codes
-            frames[rows.key] = rows
-        else:
-            del frames[rows.key]
         if before is not None and codes is not None and np.array_equal(before, codes):
             return
-        self._stale.add(rows.asset)
+        if self._in_order:
+            self._cut(rows, codes)
         if rows.scores is not None:
             self._rank(rows, before, -1)
             self._rank(rows, codes, 1)
+
+    def _cut(self, rows: Rows, codes: np.ndarray | None) -> None:
+        block = (rows.partition, rows.offset // BLOCK)
+        self._stale.setdefault(rows.asset, set()).add(block)
+        pieces = self._pieces.setdefault((rows.asset, block), {})
+        pieces.pop(rows.key, None)
+        if codes is not None and codes.size:
+            pieces[rows.key] = [self._measures.piece(rows.times_us, codes, one) for one in rows.answers]
 
     def _rank(self, rows: Rows, codes: np.ndarray | None, sign: int) -> None:
         assert rows.scores is not None
@@ -232,17 +252,22 @@ class Scores:
                 yield Part(group=group, states=tuple(total[:STATES]), sums=tuple(total[STATES:]))
 
     def _count_series(self) -> None:
-        for asset in self._stale if self._in_order else ():
-            frames = self._frames[asset]
-            keys = sorted(frames)
-            if not keys:
-                self._series.pop(asset, None)
-                continue
-            times = np.concatenate([frames[key].times_us for key in keys])
-            codes = np.concatenate([self._codes[key] for key in keys])
-            answers = np.concatenate([frames[key].answers for key in keys], axis=1)
-            self._series[asset] = [self._measures.series(times, codes, one) for one in answers]
+        for asset, changed in self._stale.items():
+            blocks = self._blocks.setdefault(asset, {})
+            for block in changed:
+                pieces = self._pieces[asset, block]
+                blocks[block] = [self._measures.join(one) for one in _by_subject(pieces)]
+                if not pieces:
+                    del blocks[block]
+            self._series[asset] = [self._measures.series(one) for one in _by_subject(blocks)]
+            if not blocks:
+                del self._series[asset]
         self._stale.clear()
+
+
+def _by_subject(pieces: Mapping[Key, Sequence[Piece]]) -> Iterator[tuple[Piece, ...]]:
+    """Pieces in the telemetry's order, one sequence a subject."""
+    return zip(*(pieces[key] for key in sorted(pieces)), strict=True)
 
 
 def _complete(ranking: Ranking, scored: int) -> tuple[np.ndarray, np.ndarray] | None:

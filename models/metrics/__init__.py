@@ -12,7 +12,7 @@ Rows without an answer are outside of all of them, but for the events that they 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -21,7 +21,7 @@ from models.metrics.classes import AnomalyMetrics, BinaryMetrics, ClassMetrics, 
 from models.metrics.numbers import LifeMetrics, RegressionMetrics
 from models.metrics.ranking import average_precision
 from models.metrics.series import series_metrics
-from models.metrics.sums import Sums
+from models.metrics.sums import Piece, Sums
 from schemas.agreement import Agreement, Task
 from schemas.evaluation import Spent
 
@@ -53,14 +53,20 @@ class Metrics(Protocol):
             scores: what the candidate gave beside its answers; not-a-number where a row has none.
         """
 
-    def series(self, times_us: np.ndarray, truth: np.ndarray, answers: np.ndarray) -> Sums:
-        """Sums over the rows of one asset in the telemetry's order; empty where the task has none.
+    def piece(self, times_us: np.ndarray, truth: np.ndarray, answers: np.ndarray) -> Piece:
+        """A frame boiled down to what its rows say in order.
 
         Args:
             times_us: int64, shape (n,).
             truth: int8 codes, shape (n,); −1 where there is no label.
             answers: float64, shape (n,); not-a-number where there is none.
         """
+
+    def join(self, pieces: Sequence[Piece]) -> Piece:
+        """Frames that follow one another, boiled down as one; there is at least one."""
+
+    def series(self, pieces: Sequence[Piece]) -> Sums:
+        """Sums over the frames of one asset in the telemetry's order; empty where the task has none."""
 
     def metrics(self, sums: Sums) -> dict[str, float]:
         """Published metrics of rows; one that is not defined for these sums is left out."""

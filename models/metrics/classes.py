@@ -6,6 +6,7 @@ rate FP / (FP + TN) and the missed alarm rate FN / (FN + TP).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -13,8 +14,8 @@ import numpy as np
 
 from models.elementary import logarithm
 from models.exact import as_fraction, exact_sum, exact_sum_of_squares, published, square_root
-from models.metrics.series import series_sums
-from models.metrics.sums import Sums, defined, ratio
+from models.metrics.series import joined, piece_of, series_sums
+from models.metrics.sums import Piece, Sums, defined, ratio
 
 
 def cost_of(table: tuple[tuple[float, ...], ...], sums: Sums) -> int:
@@ -43,7 +44,13 @@ class ClassMetrics:
         codes = truth.astype(np.int64) * n + answers.astype(np.int64)
         return tuple(np.bincount(codes, minlength=n * n).tolist())
 
-    def series(self, times_us: np.ndarray, truth: np.ndarray, answers: np.ndarray) -> Sums:
+    def piece(self, times_us: np.ndarray, truth: np.ndarray, answers: np.ndarray) -> Piece:
+        return ()
+
+    def join(self, pieces: Sequence[Piece]) -> Piece:
+        return ()
+
+    def series(self, pieces: Sequence[Piece]) -> Sums:
         return ()
 
     def confusion(self, sums: Sums) -> dict[str, int]:
@@ -143,8 +150,14 @@ class AnomalyMetrics(ClassMetrics):
         surprise = logarithm(np.clip(np.where(second, p, 1.0 - p), _SURE, 1.0 - _SURE))
         return (*confusion, int(p.size), exact_sum_of_squares(p - second), -exact_sum(surprise))
 
-    def series(self, times_us: np.ndarray, truth: np.ndarray, answers: np.ndarray) -> Sums:
-        return series_sums(times_us, truth, answers)
+    def piece(self, times_us: np.ndarray, truth: np.ndarray, answers: np.ndarray) -> Piece:
+        return piece_of(times_us, truth, answers)
+
+    def join(self, pieces: Sequence[Piece]) -> Piece:
+        return joined(pieces)
+
+    def series(self, pieces: Sequence[Piece]) -> Sums:
+        return series_sums(pieces)
 
     def metrics(self, sums: Sums) -> dict[str, float]:
         return defined({**self._of_second(sums), **self._of_all(sums), **self._of_scores(sums)})
@@ -173,7 +186,10 @@ class AnomalyMetrics(ClassMetrics):
 class BinaryMetrics(AnomalyMetrics):
     """Two classes of a classification task: what is said of the second one, and of both alike."""
 
-    def series(self, times_us: np.ndarray, truth: np.ndarray, answers: np.ndarray) -> Sums:
+    def piece(self, times_us: np.ndarray, truth: np.ndarray, answers: np.ndarray) -> Piece:
+        return ()
+
+    def series(self, pieces: Sequence[Piece]) -> Sums:
         return ()
 
     def metrics(self, sums: Sums) -> dict[str, float]:

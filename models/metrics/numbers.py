@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from models.elementary import exp_minus_one
 from models.exact import as_fraction, exact_sum, exact_sum_of_squares, published, square_root
-from models.metrics.sums import Sums, defined
+from models.metrics.sums import Piece, Sums, defined
 
 _MOST = sys.float_info.max
 
@@ -40,7 +41,13 @@ class RegressionMetrics:
             exact_sum(relative),
         )
 
-    def series(self, times_us: np.ndarray, truth: np.ndarray, answers: np.ndarray) -> Sums:
+    def piece(self, times_us: np.ndarray, truth: np.ndarray, answers: np.ndarray) -> Piece:
+        return ()
+
+    def join(self, pieces: Sequence[Piece]) -> Piece:
+        return ()
+
+    def series(self, pieces: Sequence[Piece]) -> Sums:
         return ()
 
     def confusion(self, sums: Sums) -> dict[str, int]:

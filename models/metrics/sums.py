@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
+import numpy as np
+
 from models.exact import published
+
+#: What a frame says in order, boiled down; empty where a task asks for nothing in order.
+Piece = tuple[np.ndarray, ...]
 
 #: Whole numbers that add up and can be taken away again.
 Sums = tuple[int, ...]

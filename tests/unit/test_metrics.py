@@ -241,7 +241,7 @@ def test_every_metric_that_a_rule_may_name_is_computed(task: Task) -> None:
         answers = np.array([0.0, 1.0, 1.0, 0.0])
         told = Known(
             metrics.sums(truth[:3], answers[:3], np.array([0.1, 0.2, 0.3])),
-            {"p": metrics.series(np.arange(4) * 1_000_000, truth.astype(np.int8), answers)},
+            {"p": metrics.series([metrics.piece(np.arange(4) * 1_000_000, truth.astype(np.int8), answers)])},
             (np.ones(3, int), np.ones(3, int)) if len(classes) == 2 else None,
         )
         found = every_metric(metrics, told)

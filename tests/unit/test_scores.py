@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from models.metrics import every_metric, metrics_for
-from models.metrics.series import series_metrics, series_sums
+from models.metrics.series import piece_of, series_metrics, series_sums
 from schemas.agreement import Task
+from streams import scores as module
 from streams.ledger import Book
 from streams.ledger_codec import Entry
 from streams.ranking import Ranking
@@ -54,6 +56,14 @@ LABELS = st.lists(
     ),
     max_size=8,
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_frames_a_block() -> Iterator[None]:
+    """Blocks so small that the drawn frames fill several."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "BLOCK", 3)
+        yield
 
 
 def entries_of(frames: Any, labels: Any) -> tuple[list[Entry], list[Entry]]:
@@ -125,20 +135,18 @@ def test_the_scores_are_those_of_all_rows_looked_at_together(frames: Any, labels
         assert found["brier"] == pytest.approx(sk.brier_score_loss(truth, scores), rel=1e-8, abs=1e-15)
         assert found["accuracy"] == pytest.approx(float(np.mean(truth == answers)))
     assert series_metrics(standing(book).series.values()) == series_metrics(
-        [series_sums(*_series(kept, asset)) for asset in ASSETS]
+        [series_sums(_pieces(kept, asset)) for asset in ASSETS]
     )
 
 
-def _series(kept: Any, asset: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _pieces(kept: Any, asset: str) -> list[Any]:
     of = sorted((one for one in kept if one.asset == asset), key=lambda one: one.offset)
     if not of:
-        return np.empty(0, np.int64), np.empty(0, np.int8), np.empty(0)
+        return []
     truth = np.concatenate([one.truth for one in of])
-    return (
-        np.concatenate([one.times_us for one in of]),
-        np.where(np.isnan(truth), -1, truth).astype(np.int8),
-        np.concatenate([one.answers[0] for one in of]),
-    )
+    codes = np.where(np.isnan(truth), -1, truth).astype(np.int8)
+    answers = np.concatenate([one.answers[0] for one in of])
+    return [piece_of(np.concatenate([one.times_us for one in of]), codes, answers)]
 
 
 def test_an_event_that_got_no_answer_was_missed() -> None:
