@@ -186,17 +186,11 @@ class Build:
         options += ("--no-deps", "--require-hashes", "--target", str(self._draft / "packages"))
         try:
             return self._uv("pip", "install", *options, "-r", str(self._lock), watch=watch)
-        except InfraError as error:
-            self._clean_cache(everything=isinstance(error, EnvironmentUnusable))
+        except InfraError:
+            # What it was unpacking when it was ended.
+            with contextlib.suppress(EnvironmentUnavailable):
+                self.uv.ask("cache", "prune")
             raise
-
-    def _clean_cache(self, *, everything: bool) -> None:
-        """Remove what a uv that was ended has left half unpacked; or all that it unpacked."""
-        with contextlib.suppress(EnvironmentUnavailable):
-            if everything:
-                lines = self._lock.read_text().splitlines()
-                self.uv.ask("cache", "clean", *(line.split("==")[0] for line in lines if "==" in line))
-            self.uv.ask("cache", "prune")
 
     def _compile(self) -> None:
         """Byte code for all packages, as far as it goes; what has none is compiled at each import."""

@@ -1,9 +1,9 @@
 """The environments of candidates: each set of requirements gets one, built once and kept.
 
 In the folder of an environment, whose name is its key: `requirements.txt`, what is asked for; `lock.txt`, what
-that was resolved to, with the hash of every file; `packages`, the packages themselves, there when and only when
-all of them are; `uv.log`, what uv said last. The lock outlives the packages, so that what is built again is the
-same again.
+that was resolved to, with the hash of every file; `python.json`, the Python that was found for it; `packages`, the
+packages themselves, there when and only when all of them are; `uv.log`, what uv said last. The lock outlives the
+packages, so that what is built again is the same again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from infra.environment import (
 from infra.environment_build import Build, Limits, disk_bytes
 from infra.errors import FolderBusy
 from infra.folder_lock import held_folder
-from infra.pythons import Python, find_python
+from infra.pythons import Python, find_python, minor, own_python, remember, remembered
 from infra.requirements_file import Refused, Requirements, requirements_of
 from infra.uv import Uv
 
@@ -61,7 +61,7 @@ class Recipe:
         return cls(
             packages=(*asked.packages, *_needed(asked)),
             constraints=asked.constraints,
-            python=f"{version[0]}.{version[1]}",
+            python=minor(version),
             platform=f"{sys.platform}-{platform.machine()}-{libc}",
         )
 
@@ -81,6 +81,14 @@ def _needed(asked: Requirements) -> list[str]:
     if asked.setuptools and "setuptools" not in names:
         needed.append(asked.setuptools)
     return needed
+
+
+def _standing(folder: Path, recipe: Recipe) -> Python | None:
+    """The Python of an environment that stands; None where its packages or its Python are not there."""
+    if not (folder / "packages").is_dir():
+        return None
+    own = own_python()
+    return own if recipe.python == minor(own.version) else remembered(folder / "python.json")
 
 
 class Environments:
@@ -113,37 +121,40 @@ class Environments:
 
     def _built(self, asked: Requirements, progress: Progress) -> Environment:
         self._directory.mkdir(parents=True, exist_ok=True)
-        uv = Uv.found(self._directory)
-        python = find_python(asked.python, uv, log=self._directory / "python.log", progress=progress)
-        recipe = Recipe.of(asked, python.version)
+        recipe = Recipe.of(asked, asked.python or own_python().version)
         folder = self._directory / recipe.key
-        packages = folder / "packages"
-        if not packages.is_dir():
+        python = _standing(folder, recipe)
+        if python is None:
             with self._turn() as held:
                 # Another process may have built it meanwhile.
-                if not packages.is_dir():
-                    self._build(recipe, python, uv, folder, held, progress)
+                python = _standing(folder, recipe) or self._build(asked, recipe, folder, held, progress)
+        packages = folder / "packages"
         # When it was last wanted, for `prune`.
         os.utime(packages)
         return Environment(interpreter=python.interpreter, prefix=python.prefix, packages=packages)
 
     def _build(
-        self, recipe: Recipe, python: Python, uv: Uv, folder: Path, held: int, progress: Progress
-    ) -> None:
+        self, asked: Requirements, recipe: Recipe, folder: Path, held: int, progress: Progress
+    ) -> Python:
+        uv = Uv.found(self._directory)
+        python = find_python(asked.python, uv, log=self._directory / "python.log", progress=progress)
         folder.mkdir(exist_ok=True)
-        build = Build(
-            packages=recipe.packages,
-            constraints=recipe.constraints,
-            title=f"Python {recipe.python}, {recipe.platform}",
-            interpreter=python.interpreter,
-            uv=uv,
-            folder=folder,
-            limits=self._limits,
-            held=held,
-            until=time.monotonic() + self._limits.timeout_s,
-            progress=progress,
-        )
-        build.run()
+        if not (folder / "packages").is_dir():
+            build = Build(
+                packages=recipe.packages,
+                constraints=recipe.constraints,
+                title=f"Python {recipe.python}, {recipe.platform}",
+                interpreter=python.interpreter,
+                uv=uv,
+                folder=folder,
+                limits=self._limits,
+                held=held,
+                until=time.monotonic() + self._limits.timeout_s,
+                progress=progress,
+            )
+            build.run()
+        remember(python, folder / "python.json")
+        return python
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[int]:

@@ -39,6 +39,11 @@ class Python:
     version: tuple[int, int, int]
 
 
+def minor(version: tuple[int, ...]) -> str:
+    """A version without its patch, such as 3.11."""
+    return f"{version[0]}.{version[1]}"
+
+
 def own_python() -> Python:
     """The Python that the platform itself runs on."""
     own = own_environment()
@@ -66,26 +71,26 @@ def find_python(
     own = own_python()
     if wanted is None or own.version[:2] == wanted[:2]:
         return own
-    minor = f"{wanted[0]}.{wanted[1]}"
+    kind = minor(wanted)
     if wanted[:2] < OLDEST:
         raise EnvironmentUnusable(
-            f"the model was made with Python {minor}, which is no longer maintained: make and log it with "
-            f"{OLDEST[0]}.{OLDEST[1]} or newer"
+            f"the model was made with Python {kind}, which is no longer maintained: make and log it with "
+            f"{minor(OLDEST)} or newer"
         )
     found = nearest(wanted, pythons_here(uv))
     if found is not None:
         return found
-    progress(f"Fetching Python {minor}, once")
+    progress(f"Fetching Python {kind}, once")
     until = time.monotonic() + _FETCH_TIMEOUT_S
-    fetched = uv.run(["python", "install", "--no-bin", minor], log=log, until=until)
+    fetched = uv.run(["python", "install", "--no-bin", kind], log=log, until=until)
     there = [own, *pythons_here(uv)]
     found = nearest(wanted, there)
     if found is not None:
         return found
     versions = ", ".join(sorted({".".join(map(str, one.version)) for one in there}))
     raise EnvironmentUnavailable(
-        f"the model was made with Python {minor}; this machine has {versions}, and no other could be fetched. "
-        f"Install Python {minor} here, or make the model with one of these. uv says: {fetched.explanation}"
+        f"the model was made with Python {kind}; this machine has {versions}, and no other could be fetched. "
+        f"Install Python {kind} here, or make the model with one of these. uv says: {fetched.explanation}"
     )
 
 
@@ -98,6 +103,24 @@ def pythons_here(uv: Uv) -> list[Python]:
     paths = [Path(one["path"]) for one in plain] + _of_pyenv()
     found = {python.interpreter: python for path in paths if (python := _asked(path)) is not None}
     return sorted(found.values(), key=lambda one: not one.interpreter.is_relative_to(uv.pythons))
+
+
+def remember(python: Python, path: Path) -> None:
+    """Write down which Python was found: looking for one takes seconds."""
+    draft = path.with_name(path.name + ".new")
+    draft.write_text(json.dumps([str(python.interpreter), str(python.prefix), python.version]))
+    draft.replace(path)
+
+
+def remembered(path: Path) -> Python | None:
+    """The Python that was written down, None where there is none or it is gone."""
+    try:
+        interpreter, prefix, (major, minor, patch) = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    if not os.access(interpreter, os.X_OK):
+        return None
+    return Python(interpreter=Path(interpreter), prefix=Path(prefix), version=(major, minor, patch))
 
 
 def _of_pyenv() -> list[Path]:

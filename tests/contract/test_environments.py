@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+import infra.pythons
 from infra.environment import (
     Environment,
     EnvironmentUnavailable,
@@ -306,6 +307,25 @@ def test_a_model_of_another_python_gets_that_one(
     assert run_inside(environment, "print(sys.base_prefix)") == str(environment.prefix)
 
 
+def test_a_python_is_looked_for_once_and_again_when_it_is_gone(
+    index: WheelIndex, environments: Environments, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.add("forest")
+    other = next(
+        (one for one in pythons_here(Uv.found(home)) if one.version[:2] > sys.version_info[:2]), None
+    )
+    if other is None:
+        pytest.skip("there is no newer Python here")
+    asked = model(tmp_path / "model", "forest", python=".".join(map(str, other.version)))
+    first = environments.of(asked)
+    with monkeypatch.context() as patched:
+        patched.setattr(infra.pythons, "pythons_here", lambda uv: [])
+        assert environments.of(asked) == first
+    note = first.packages.parent / "python.json"
+    note.write_text(note.read_text().replace(str(first.interpreter), str(tmp_path / "gone")))
+    assert environments.of(asked) == first
+
+
 def test_a_python_that_is_nowhere_to_be_had_is_named_with_those_that_are(
     index: WheelIndex, environments: Environments, tmp_path: Path
 ) -> None:
@@ -518,7 +538,7 @@ def test_who_asks_for_what_gpus_need_is_told_that_there_are_none(
         environments.of(model(tmp_path / "model", "nvidia-cublas"))
 
 
-def test_a_wheel_that_unpacks_to_more_than_is_allowed_is_stopped_and_nothing_of_it_is_kept(
+def test_a_wheel_that_unpacks_to_more_than_is_allowed_is_stopped_and_leaves_nothing_behind(
     index: WheelIndex, home: Path, tmp_path: Path
 ) -> None:
     index.add("forest", holds={f"part{number}.bin": "0" * (64 << 20) for number in range(16)})
