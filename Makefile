@@ -7,7 +7,7 @@ RUN := $(UV) run --frozen --no-sync
 # Containers often forbid byte code; without it every start compiles MLflow anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo skab check lint test unit integration contracts clean
+.PHONY: help setup demo skab check lint test unit integration verdicts contracts clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is
@@ -44,6 +44,9 @@ integration: setup ## The tests against a real broker, MLflow and sandbox
 test: setup ## Every test, those that need no server first
 	$(RUN) pytest tests/unit tests/contract
 	$(RUN) pytest tests/integration
+
+verdicts: setup ## 2,000 trials a scenario whose truth is known, looked at after every unit (minutes; the last line is JSON)
+	$(RUN) python benchmarks/verdicts.py
 
 contracts: setup ## Write docs/asyncapi.yaml, docs/schemas and docs/examples anew from the models
 	$(RUN) python -m infra.contracts write

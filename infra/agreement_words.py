@@ -13,8 +13,6 @@ from schemas.terms import Decision, Disclosed
 RECORDED = (
     "labels.watermark_days",
     "metrics",
-    "decision",
-    "cost",
     "limits.cpu_s",
     "limits.failures",
     "limits.abstentions",
@@ -28,15 +26,21 @@ RECORDED = (
 )
 
 NO_GUARANTEE = Phrase(
-    "The verdict applied today is the acceptance threshold, with `guarantee: none`: it says what was reached in this "
-    "trial, without a statistical guarantee.",
-    "현재 적용되는 판정은 합격 기준값과의 비교이며 `guarantee: none`입니다. 이번 실증에서 나온 값을 말할 뿐, 통계적 보장은 "
-    "없습니다.",
+    "The verdict is the acceptance threshold, with `guarantee: none`: it says what was reached in this trial, without a "
+    "statistical guarantee.",
+    "판정은 합격 기준값과의 비교이며 `guarantee: none`입니다. 이번 실증에서 나온 값을 말할 뿐, 통계적 보장은 없습니다.",
 )
-NOT_APPLIED = Phrase(
-    "This rule is agreed and its bounds are prepared; it is not applied to verdicts yet.",
-    "이 규칙은 합의하고 계산을 준비한 것이며, 아직 판정에 적용되지 않습니다.",
+GUARANTEE = Phrase(
+    "The verdict is by units, with `guarantee: anytime_valid`: its intervals hold however often they are looked at. It "
+    "speaks of this trial, not of the future. The acceptance threshold stays a condition beside it.",
+    "판정은 판정 단위로 하며 `guarantee: anytime_valid`입니다. 중간에 몇 번을 보더라도 구간의 보장이 유지됩니다. 이번 실증에 "
+    "대한 것이며 앞날을 보장하지는 않습니다. 합격 기준값도 함께 충족해야 합니다.",
 )
+
+
+def guarantee_of(agreement: Agreement) -> Phrase:
+    """What the agreement's verdicts are worth."""
+    return NO_GUARANTEE if agreement.decision is None else GUARANTEE
 
 
 def document(agreement: Agreement, lang: Lang) -> str:
@@ -148,7 +152,7 @@ def _acceptance(agreement: Agreement) -> Iterator[Phrase]:
         f"More than {unanswered} of the rows without an answer: rejected.",
         f"답하지 못한 행이 {unanswered}를 넘으면 불합격입니다.",
     )
-    yield NO_GUARANTEE
+    yield guarantee_of(agreement)
     if agreement.metrics:
         yield _line("metrics", ", ".join(agreement.metrics))
     for one in agreement.slices or ():
@@ -231,7 +235,7 @@ def _decision(agreement: Agreement) -> Iterator[Phrase]:
         )
     else:
         yield Phrase("It is read once, at the planned end.", "계획한 끝에 한 번 판정합니다.")
-    yield NOT_APPLIED
+    yield from _always_so(agreement)
 
 
 def _decision_rule(agreement: Agreement, decision: Decision) -> Iterator[Phrase]:
@@ -250,20 +254,57 @@ def _decision_rule(agreement: Agreement, decision: Decision) -> Iterator[Phrase]
         )
     else:
         yield Phrase("Loss: the share of its rows answered wrongly.", "손실: 틀리게 답한 행의 비율.")
-    margin = decision.margin
+    yield from _beaten(agreement, decision)
+    chance = percent(decision.alpha * max(2, _rivals(agreement, decision)) / 2)
     yield Phrase(
-        "A candidate is accepted where its mean loss is shown to be "
-        + (f"more than {number(margin)} below" if margin else "below")
-        + " that of every baseline.",
-        "후보의 평균 손실이 모든 비교 기준보다 "
-        + (f"{number(margin)} 넘게 낮다고" if margin else "낮다고")
-        + " 입증되면 합격입니다.",
+        f"Planned for {number(decision.planned_units)} units and {decision.slots} candidates; the chance that any of them is "
+        f"accepted wrongly is at most {chance}, and so is the chance that one is rejected wrongly.",
+        f"판정 단위 {number(decision.planned_units)}개, 후보 {decision.slots}개로 계획합니다. 어느 후보든 잘못 합격할 확률은 "
+        f"{chance} 이하이며, 잘못 불합격할 확률도 같습니다.",
+    )
+
+
+def _beaten(agreement: Agreement, decision: Decision) -> Iterator[Phrase]:
+    margin, incumbent = decision.margin, decision.incumbent
+    more = f"more than {number(margin)} " if margin else ""
+    more_ko = f"{number(margin)} 넘게 " if margin else ""
+    whom = f"that of {incumbent}" if incumbent else "that of every baseline"
+    whom_ko = incumbent or "모든 비교 기준"
+    best = "the best constant answer, which the rehearsal finds"
+    best_ko = "최선의 고정 답(리허설에서 찾음)"
+    if not agreement.phases.rehearsal_rows and agreement.phases.rehearsal_days is None and agreement.classes:
+        best, best_ko = "always answering any one class", "어느 한 클래스로만 답하는 것"
+    yield Phrase(
+        f"A candidate is accepted where its mean loss is shown to be {more}below {whom} and below that of {best}.",
+        f"후보의 평균 손실이 {whom_ko}보다, 그리고 {best_ko}보다 {more_ko}낮다고 입증되면 합격입니다.",
     )
     yield Phrase(
-        f"Planned for {number(decision.planned_units)} units and {decision.slots} candidates; the chance of a wrong "
-        f"verdict is at most {percent(decision.alpha)} in all.",
-        f"판정 단위 {number(decision.planned_units)}개, 후보 {decision.slots}개로 계획합니다. 잘못 판정할 확률은 모두 "
-        f"합쳐 {percent(decision.alpha)} 이하입니다.",
+        f"It is rejected where its loss is shown to be {more}above one of them"
+        + (f", and equivalent where it is shown to be within {number(margin)} of them." if margin else "."),
+        f"그중 하나보다 {more_ko}높다고 입증되면 불합격"
+        + (f", {number(margin)} 이내의 차이라고 입증되면 동등입니다." if margin else "입니다."),
+    )
+
+
+def _rivals(agreement: Agreement, decision: Decision) -> int:
+    """How many a candidate has to beat at the most."""
+    baselines = 1 if decision.incumbent else len(agreement.baselines)
+    rehearsed = agreement.phases.rehearsal_rows or agreement.phases.rehearsal_days is not None
+    return baselines + (1 if rehearsed else len(agreement.classes))
+
+
+def _always_so(agreement: Agreement) -> Iterator[Phrase]:
+    days = _days(agreement.labels.deadline_days)
+    yield Phrase(
+        "A row without an answer loses everything. A label that never comes is taken at its worst for the candidate where it "
+        "is to be accepted, and at its best where it is to be rejected.",
+        "답하지 않은 행의 손실은 최대입니다. 끝내 오지 않은 라벨은 합격을 볼 때는 후보에게 가장 불리하게, 불합격을 볼 때는 "
+        "가장 유리하게 봅니다.",
+    )
+    yield Phrase(
+        f"Corrections of labels count for {days.en}; later ones are recorded, shown with the verdict they would give, and "
+        "change nothing.",
+        f"라벨 정정은 {days.ko} 안에 오면 인정합니다. 그 뒤의 정정은 기록하고 그에 따른 판정을 함께 보이되, 판정은 바꾸지 않습니다.",
     )
 
 

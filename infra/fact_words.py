@@ -182,9 +182,37 @@ def _consent(body: ConsentGiven) -> Phrase:
 
 def _rehearsal(shown: Rehearsal) -> Phrase:
     if shown.passed:
-        return Phrase(f"the rehearsal passed on {shown.rows} rows", f"예행 통과, {shown.rows}행")
+        told = Phrase(f"the rehearsal passed on {shown.rows} rows", f"예행 통과, {shown.rows}행")
+        return told + _checks(shown)
     remarks = several(shown.remarks)
-    return Phrase(f"the rehearsal did not pass: {remarks.en}", f"예행 미통과: {remarks.ko}")
+    told = Phrase(f"the rehearsal did not pass: {remarks.en}", f"예행 미통과: {remarks.ko}")
+    return told + _checks(shown)
+
+
+def _checks(shown: Rehearsal) -> Phrase:
+    """What it says about the decision by units, where one is agreed."""
+    units, rule = shown.units, shown.check
+    if units is None or rule is None:
+        return Phrase("", "")
+    passed = {
+        True: Phrase("pass", "통과"),
+        False: Phrase("do not pass", "미통과"),
+        None: Phrase("are too few to check", "점검하기에 부족"),
+    }
+    apart = "" if units.dependence is None else f", {units.dependence:.3g}"
+    said = Phrase(
+        f"; {units.units} units {passed[units.passed].en} (dependence{apart or ' unknown'})",
+        f"; 판정 단위 {units.units}개 {passed[units.passed].ko}(의존도{apart or ' 알 수 없음'})",
+    )
+    if not rule.detectors:
+        return said + Phrase("; the rule cannot be checked", "; 판정 규칙은 점검할 수 없음")
+    worst = min(rule.detectors, key=lambda one: one.headroom)
+    rate, verdict = f"{100 * worst.accepted:.3g}", passed[rule.passed]
+    return said + Phrase(
+        f"; the rule {'passes' if rule.passed else verdict.en}, nearest: {worst.name!r} accepted in {rate} % of "
+        f"{rule.trials} trials",
+        f"; 판정 규칙 {verdict.ko}, 한계에 가장 가까운 것: {worst.name!r} {rule.trials}회 중 {rate}% 합격",
+    )
 
 
 def _refusal(body: RequestRefused) -> Phrase:

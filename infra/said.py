@@ -40,6 +40,26 @@ _KOREAN = {
     r"(\d+) rows lacked an agreed input": r"합의한 입력값이 없는 행 \1개",
     r"no row has a label": r"라벨이 있는 행이 없음",
     r"(.+) did not answer (\d+) of (\d+) rows": r"\1: \3행 가운데 \2행에 응답하지 않음",
+    r"units depend on one another: the mean of (\d+) in a row varies (.+) times as much as that of independent ones, and (.+) "
+    r"is the most; agree on longer units": (
+        r"판정 단위가 서로 얽혀 있음: 연속 \1개 평균의 분산이 독립일 때의 \2배(한도 \3배), 더 긴 단위로 합의 필요"
+    ),
+    r"(\d+) units are too few to tell whether they depend on one another, which (.+)s as units have to show": (
+        r"판정 단위 \1개로는 서로 독립인지 알 수 없음(\2 단위는 입증 필요)"
+    ),
+    r"the rule cannot be checked with (\d+) labelled events: at least (\d+) are needed": (
+        r"라벨된 사건 \1개로는 판정 규칙을 점검할 수 없음(최소 \2개)"
+    ),
+    r"the rule cannot be checked with the units: at least (\d+) are needed": (
+        r"판정 단위가 적어 판정 규칙을 점검할 수 없음(최소 \1개)"
+    ),
+    r"the rule accepts a candidate that knows every label in (.+) % of the trials only": (
+        r"모든 라벨을 아는 후보도 \1%만 합격하는 규칙임"
+    ),
+    r"the rule would accept '(.+)', which knows nothing, in (.+) % of the trials; agree on longer units, other baselines or "
+    r"another loss": (
+        r"아무것도 모르는 '\1'도 \2% 합격하는 규칙임, 더 긴 단위나 다른 비교 기준·손실로 합의 필요"
+    ),
     r"the ledger folded again differs from the running scores": (
         r"원장을 다시 계산한 결과가 진행 중의 평가와 다름"
     ),

@@ -15,7 +15,7 @@ from rich.console import Console
 from infra.agreement_check import Plan, plan_of, plan_words, remarks
 from infra.agreement_diff import changes
 from infra.agreement_file import AgreementFile, AgreementWrong, read_agreement
-from infra.agreement_words import NO_GUARANTEE, NOT_APPLIED, document
+from infra.agreement_words import document, guarantee_of
 from infra.words import Lang, Phrase, language
 from infra.yaml_document import Problem
 from models.planning import Forecast
@@ -112,16 +112,16 @@ def check(
         report.place("remark", place, "yellow")
     plan = plan_of(agreement)
     report.say(Phrase(f"SHA-256 {file.agreement.digest()}", f"SHA-256 {file.agreement.digest()}"))
-    report.say(NO_GUARANTEE, "dim")
+    report.say(guarantee_of(agreement), "dim")
     for line in plan_words(plan) if plan is not None else (_NO_DECISION,):
         report.say(line)
     if plan is not None:
-        report.say(NOT_APPLIED, "dim")
+        report.say(_CHECKED_LATER, "dim")
     missed = plan is not None and not plan.can_fall
     report.emit(
         status="checked",
         digest=file.agreement.digest(),
-        guarantee="none",
+        guarantee="none" if plan is None else "anytime_valid",
         plan=None if plan is None else _plan(plan),
         acknowledged=acknowledge and missed,
     )
@@ -132,6 +132,14 @@ def check(
 _NO_DECISION = Phrase(
     "No decision by units is agreed: nothing here has a statistical guarantee, however long the trial.",
     "판정 단위에 의한 규칙이 없습니다. 실증이 길어져도 통계적 보장은 없습니다.",
+)
+
+
+_CHECKED_LATER = Phrase(
+    "Whether units depend too much on one another, and whether the rule turns away what knows nothing, the rehearsal checks on "
+    "its labels: `fieldproof status` tells.",
+    "판정 단위가 서로 지나치게 얽혀 있지 않은지, 아무것도 모르는 방법을 규칙이 걸러 내는지는 리허설의 라벨로 점검합니다. "
+    "결과는 `fieldproof status`에 나옵니다.",
 )
 
 

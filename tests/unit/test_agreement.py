@@ -42,7 +42,7 @@ def written(tmp_path: Path) -> Written:
     """Write the example of a task with texts in it changed: `written(("old", "new"), task=…)`."""
 
     def write(*changed: tuple[str, str], task: Task = Task.ANOMALY, name: str = "agreement.yaml") -> Path:
-        text = poc_files(task)["agreement.yaml"]
+        text = with_decision(poc_files(task)["agreement.yaml"])
         for old, new in changed:
             assert old in text, f"{old!r} is not in the example"
             text = text.replace(old, new, 1)
@@ -51,6 +51,14 @@ def written(tmp_path: Path) -> Written:
         return path
 
     return write
+
+
+def with_decision(text: str) -> str:
+    """The example with the decision that it proposes: as its comment says, "# " is taken away from its lines."""
+    before, after = text.split("# decision:\n", 1)
+    block, rest = after.split("\n\n", 1)
+    lines = ["decision:", *(line.removeprefix("# ") for line in block.splitlines())]
+    return before + "\n".join(lines) + "\n\n" + rest
 
 
 def agreement(**terms: object) -> Agreement:
@@ -256,20 +264,20 @@ def test_terms_that_do_not_do_what_they_seem_to_are_remarked_at_their_line(
         assert path.split(".")[-1] in line or f"{path.split('.')[0]}:" in line
 
 
-def test_check_prints_the_hash_the_units_and_the_days_and_that_nothing_is_guaranteed(
+def test_check_prints_the_hash_the_units_the_days_and_what_is_guaranteed(
     written: Written,
 ) -> None:
     done = invoke("check", written(), "--json", "--lang", "ko")
     assert done.exit_code == 0
     checked = json.loads(done.stdout.splitlines()[-1])
     assert checked["digest"] == read_agreement(written()).agreement.digest()
-    assert checked["guarantee"] == "none"
+    assert checked["guarantee"] == "anytime_valid"
     plan = checked["plan"]
     assert plan["units_at_constant_gain"] == {"1": 22, "0.5": 30, "0.3": 41, "0.1": 101}
     assert plan["in_half_of_trials"]["units"] == 416 and plan["units_a_day"] == 24
     assert plan["in_half_of_trials"]["days"] == pytest.approx(416 / 24)
-    assert checked["digest"] in done.stderr and "통계적 보장은 없습니다" in done.stderr
-    assert "아직 판정에 적용되지 않습니다" in done.stderr
+    assert checked["digest"] in done.stderr and "구간의 보장이 유지됩니다" in done.stderr
+    assert "리허설의 라벨로 점검합니다" in done.stderr
 
 
 def test_a_plan_that_gives_no_verdict_is_refused_until_that_is_acknowledged(written: Written) -> None:
@@ -311,6 +319,7 @@ def test_an_agreement_without_a_decision_says_that_nothing_is_guaranteed(tmp_pat
     path.write_text(OLD)
     done = invoke("check", path, "--json", "--lang", "en")
     assert done.exit_code == 0 and "No decision by units is agreed" in done.stderr
+    assert "guarantee: none" in done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["plan"] is None
     assert invoke("check", path, "--expect-baseline", "0.2", "--expect-candidate", "0.1").exit_code == 2
 
@@ -344,7 +353,7 @@ def test_show_is_a_document_in_korean_or_english_with_the_hash(written: Written,
     for lang, title in (("ko", "# 실증 협약서"), ("en", "# Agreement of a proof of concept")):
         shown = invoke("show", file, "--lang", lang)
         assert shown.exit_code == 0 and shown.stdout.startswith(title)
-        assert found.digest() in shown.stdout and "guarantee: none" in shown.stdout
+        assert found.digest() in shown.stdout and "guarantee: anytime_valid" in shown.stdout
         assert shown.stdout.count("\n## ") == 11
     english = document(found, Lang.EN)
     outside_brackets = "".join(part.split("(")[0] for part in english.split(")"))

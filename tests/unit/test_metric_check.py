@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from agents.decisions import evidence
+from infra.said import said
 from models.dependence import dependence, unit_check
 from models.losses import FULL, Losses, Share
 from models.metric_check import Check, Early, Sample, best_constant
@@ -234,14 +235,17 @@ def test_a_rehearsal_refuses_rows_as_units_where_rows_are_alike_for_a_while() ->
     assert not found.passed
     assert found.units.passed is False
     assert any("units depend on one another" in one for one in found.remarks)
+    assert all(said(one).ko != one for one in found.remarks)
 
 
 def test_a_rehearsal_with_few_events_or_rows_says_that_nothing_can_be_checked() -> None:
     truth = rare_events(count=3)
     found = rehearsal(truth, truth)
     assert any("cannot be checked with 3 labelled events" in one for one in found.remarks)
+    assert all(said(one).ko != one for one in found.remarks)
     few = rehearsal(truth[:20], truth[:20], unit=DecisionUnit(kind="row"))
     assert any("too few to tell" in one for one in few.remarks)
+    assert all(said(one).ko != one for one in few.remarks)
 
 
 def test_a_rehearsal_without_a_decision_says_what_it_always_said() -> None:
