@@ -7,11 +7,11 @@ RUN := $(UV) run --frozen --no-sync
 # Containers often forbid byte code; without it every start compiles MLflow anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo skab check lint test unit integration verdicts contracts clean
+.PHONY: help setup demo skab check lint test unit integration verdicts bench-sandbox contracts clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: .venv/ready ## Install the project with everything it needs into .venv
 
@@ -47,6 +47,9 @@ test: setup ## Every test, those that need no server first
 
 verdicts: setup ## 2,000 trials a scenario whose truth is known, looked at after every unit (minutes; the last line is JSON)
 	$(RUN) python benchmarks/verdicts.py
+
+bench-sandbox: setup ## What the sandbox costs: a frame, a start, and hostile neighbours (15 minutes; nothing is asserted)
+	$(RUN) python -m benchmarks.sandbox
 
 contracts: setup ## Write docs/asyncapi.yaml, docs/schemas and docs/examples anew from the models
 	$(RUN) python -m infra.contracts write

@@ -25,11 +25,13 @@ from schemas.terms import Quotas
 from streams import topics
 from streams.export_plan import plan
 from streams.ledger_codec import OutcomeRows, decode
-from tests.contract import moods
 from tests.integration.models import save_one
 from tests.integration.plants import BEGIN_US, MAKER, SECOND_US, Site, agreement
 
 HONEST, HOSTILE = 7, ("floods", "eats", "crashes")
+
+#: What hostile candidates do is written there.
+MOODS = Path(__file__).parents[1] / "contract" / "moods.py"
 
 ASSETS = ("m1", "m2")
 ROWS_PER_FRAME = 100
@@ -59,8 +61,7 @@ class Seen:
 
 def save_crowd(root: Path) -> dict[str, Path]:
     """Save seven honest models and the three hostile ones; their folders by name."""
-    here = Path(moods.__file__)
-    sys.path.insert(0, str(here.parent))
+    sys.path.insert(0, str(MOODS.parent))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -68,9 +69,10 @@ def save_crowd(root: Path) -> dict[str, Path]:
                 options = {"context_rows": 4 * span, "score": True, "model_config": {"span": span}}
                 save_one(root / f"steady-{span}", "steady", **options)
             for way in HOSTILE:
-                save_one(root / way, "hostile", model_config={"way": way}, code_paths=[str(here)])
+                save_one(root / way, "hostile", model_config={"way": way}, code_paths=[str(MOODS)])
     finally:
-        sys.path.remove(str(here.parent))
+        sys.path.remove(str(MOODS.parent))
+        sys.modules.pop(MOODS.stem, None)
     return {path.name: path for path in root.iterdir() if (path / "MLmodel").exists()}
 
 
@@ -108,7 +110,7 @@ def hold(site: Site, models: Mapping[str, Path], *, seconds: float, frames_s: fl
     verdicts: dict[str, Verdict] = site.seen.wait(
         lambda: (found := site.seen.verdicts(site.name, pairing)).keys() >= ids.keys() and found,
         "every verdict",
-        timeout_s=300,
+        timeout_s=400,
     )
     kept: dict[str, list[OutcomeRows]] = {name: [] for name in models}
     for one in _outcomes(site, pairing):

@@ -10,7 +10,7 @@ from tests.integration.conftest import Shared
 from tests.integration.crowd import ASSETS, HOSTILE, Seen, hold, save_crowd
 
 #: Most of it is the back-off of the hostile ones: two minutes until ten ends of their process.
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 #: Little enough that the platform and ten candidates use less than half of two cores.
 SECONDS, FRAMES_S = 10, 6
