@@ -9,14 +9,19 @@ from pydantic import Field, TypeAdapter
 from schemas.base import Digest, Ident, Moment, Record
 from schemas.evaluation import (
     Audit,
+    Corrections,
     Counts,
     ErrorDrift,
+    Guarantee,
     InputDrift,
     LabelStatistics,
     Outcome,
+    Ranking,
+    Ratio,
     Service,
     SliceScores,
     Spent,
+    Standing,
 )
 from schemas.events import Fact
 from schemas.faults import Fault
@@ -51,6 +56,8 @@ class FeedEvaluation(Record):
     input_drift: InputDrift | None = None
     error_drift: ErrorDrift | None = None
     labels: LabelStatistics | None = None
+    #: Where the decision by units stands.
+    decision: Standing | None = None
     service: Service | None = None
     #: Faults of its candidate, for the start-up and the plant to mend.
     faults: tuple[Fault, ...] = ()
@@ -67,6 +74,11 @@ class FeedVerdict(Record):
     reason: str
     value: float | None = None
     threshold: float
+    guarantee: Guarantee = "none"
+    decision: Standing | None = None
+    ratio: Ratio | None = None
+    ranking: Ranking | None = None
+    corrections: Corrections | None = None
     agreement_digest: Digest
     chain: Digest
 

@@ -96,6 +96,7 @@ def evaluation_for(party: Ident, pairing: Pairing, evaluation: Evaluation) -> Fe
         input_drift=evaluation.input_drift if metrics else None,
         error_drift=evaluation.error_drift if metrics else None,
         labels=evaluation.labels if counts else None,
+        decision=evaluation.decision if metrics else None,
         service=evaluation.service if counts else None,
         faults=evaluation.faults if party in (pairing.manufacturer, pairing.startup) else (),
     )
@@ -106,14 +107,20 @@ def verdict_for(party: Ident, pairing: Pairing, verdict: Verdict) -> FeedVerdict
     what = granted_to(party, pairing).what
     if "verdict" not in what:
         return None
+    metrics = "metrics" in what
     return FeedVerdict(
         pairing=verdict.pairing,
         candidate=verdict.candidate,
         verdict=verdict.verdict,
         rule=verdict.rule,
         reason=verdict.reason if "counts" in what and "metrics" in what else NO_FIGURES,
-        value=verdict.value if "metrics" in what else None,
+        value=verdict.value if metrics else None,
         threshold=verdict.threshold,
+        guarantee=verdict.guarantee,
+        decision=verdict.decision if metrics else None,
+        ratio=verdict.ratio if metrics else None,
+        ranking=verdict.ranking if metrics else None,
+        corrections=verdict.corrections if metrics else None,
         agreement_digest=verdict.agreement_digest,
         chain=verdict.evaluation.chain,
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agents.feeds import Feeds
 from schemas.agreement import Task
-from schemas.evaluation import Audit, Counts, Evaluation, Outcome, Verdict
+from schemas.evaluation import Audit, Counts, Evaluation, Outcome, Ratio, Standing, Verdict
 from schemas.events import (
     AgreementAmended,
     AuditReported,
@@ -254,6 +254,23 @@ def test_a_verdict_without_figures_says_so() -> None:
     town.tells()
     (told,) = (one for one in town.seen("startup-1") if isinstance(one, FeedVerdict))
     assert (told.verdict, told.value, told.reason) == (Outcome.REJECTED, None, NO_FIGURES)
+
+
+@pytest.mark.parametrize(("what", "seen"), [(("verdict",), False), (("verdict", "metrics"), True)])
+def test_what_a_verdict_by_units_is_worth_is_told_and_its_bounds_where_metrics_are(
+    what: tuple[Told, ...], seen: bool
+) -> None:
+    town = Town(Disclosure(startup=Disclosed(what=what)))
+    standing = Standing(units=9, planned=9, alpha=0.05, margin=0.0, outcome=Outcome.REJECTED)
+    town.score(
+        verdict(MINE).model_copy(
+            update={"decision": standing, "guarantee": "anytime_valid", "ratio": Ratio(met=False)}
+        )
+    )
+    town.tells()
+    (told,) = (one for one in town.seen("startup-1") if isinstance(one, FeedVerdict))
+    assert told.guarantee == "anytime_valid"
+    assert (told.decision, told.ratio) == ((standing, Ratio(met=False)) if seen else (None, None))
 
 
 def test_an_amended_disclosure_holds_for_what_comes_after_it() -> None:
