@@ -343,13 +343,15 @@ def test_names_that_an_id_cannot_hold_stay_apart() -> None:
     assert readable("펌프") == readable("펌프")
 
 
-@given(st.text(max_size=80), st.integers(1, 10**6))
-def test_every_name_gives_an_id_that_is_one(name: str, version: int) -> None:
+@given(name=st.text(max_size=80), version=st.integers(1, 10**6))
+def test_every_name_gives_an_id_that_is_one(
+    tmp_path_factory: pytest.TempPathFactory, name: str, version: int
+) -> None:
     name = name.encode("utf-8", "replace").decode()
     assert len(readable(name)) <= NAME_CHARS
     registered = Registered(name=name, version=str(version), model_id=None, run_id=None)
     contract = Contract(columns=(), context_rows=3, with_ts=True)
-    found = _candidate(a_pairing(), registered, contract, "0" * 64)
+    found = _candidate(a_pairing(), registered, contract, tmp_path_factory.getbasetemp() / "no-model")
     assert found.id.endswith(f"-v{version}")
     assert (found.startup, found.model, found.context_rows, found.with_ts) == ("startup-1", name, 3, True)
 
