@@ -23,7 +23,7 @@ from pyarrow import csv
 from infra.history import History
 from infra.words import Phrase
 from models.exact import published
-from schemas.agreement import Agreement, Task
+from schemas.agreement import Agreement
 from schemas.base import Digest, Offsets
 from schemas.pairing import Pairing
 from schemas.parties import Plant

@@ -6,7 +6,9 @@ from schemas.parties import SandboxLevel
 from schemas.words import Phrase
 
 
-def why_not(level: SandboxLevel, classification: str, *, shipped: bool, allow_unsandboxed: bool) -> Phrase | None:
+def why_not(
+    level: SandboxLevel, classification: str, *, shipped: bool, allow_unsandboxed: bool
+) -> Phrase | None:
     """Why a model may not run here, and what to do about it; None if it may.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from schemas.agreement import Agreement, LabelValue, Task
+from schemas.agreement import Agreement, LabelValue
 from schemas.pairing import OVER, Pairing
 
 

@@ -33,11 +33,7 @@ ROWS = 3000
 
 
 def an_agreement(task: Task) -> Agreement:
-    accepted = (
-        {"metric": "rmse", "at_most": 1}
-        if task.numeric
-        else {"metric": "accuracy", "at_least": 0.5}
-    )
+    accepted = {"metric": "rmse", "at_most": 1} if task.numeric else {"metric": "accuracy", "at_least": 0.5}
     return Agreement(
         task=task,
         assets=("pump-1",),
