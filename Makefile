@@ -51,6 +51,9 @@ verdicts: setup ## 2,000 trials a scenario whose truth is known, looked at after
 bench-sandbox: setup ## What the sandbox costs: a frame, a start, and hostile neighbours (15 minutes; nothing is asserted)
 	$(RUN) python -m benchmarks.sandbox
 
+real-data: setup ## The decision against detectors that know nothing, on real data (DATA=<folder with skab, nab, ai4i, cmapss>)
+	$(RUN) python benchmarks/real_data.py --data $(DATA)
+
 contracts: setup ## Write docs/asyncapi.yaml, docs/schemas and docs/examples anew from the models
 	$(RUN) python -m infra.contracts write
 

@@ -119,6 +119,25 @@ class Check:
             detectors=found,
         )
 
+    def straight(self, seed: int, *, times: int) -> dict[str, int]:
+        """How often each detector is accepted on the rows as they stand, in their order.
+
+        Args:
+            seed: everything drawn follows from it.
+            times: how often each is tried.
+        """
+        units = int(self.sample.units[-1]) + 1
+        drawn = np.arange(min(units, self.rule.planned))[None, :]
+        rivals = [self._lost(one)[drawn] for one in self.sample.rivals]
+        looks = Looks(self.rule.planned, self.rule.alpha / 2)
+        found = {}
+        for at, (name, detector) in enumerate(self._detectors(self.sample.events())):
+            random = np.random.default_rng([seed, at])
+            lost = [detector(drawn, number, random) for number in range(times)]
+            accepted = [self._accepted(looks, [one - each for one in rivals])[0] for each in lost]
+            found[name] = int(np.count_nonzero(accepted))
+        return found
+
     # --- detectors ------------------------------------------------------------------------------------------------
 
     def _detectors(self, events: list[tuple[int, int]]) -> Iterator[tuple[str, Detects]]:
