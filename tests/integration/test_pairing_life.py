@@ -92,6 +92,7 @@ class Story:
     timelines: dict[str, str] = field(default_factory=dict)
     while_paused: dict[str, int] = field(default_factory=dict)
     after_pause: int = 0
+    models_kept: int = 0
     controls: set[int] = field(default_factory=set)
     again: list[Json] = field(default_factory=list)
 
@@ -234,7 +235,10 @@ def concluded(story: Story) -> None:
     words = ["--person", "CTO", "--reason", "labels of row 3", "--as", STARTUP]
     story.ask("pairing", "object", PAIRING, *words)
     story.ask("pairing", "resolve", PAIRING, "dismissed", "--reason", "confirmed")
+    kept = story.shared.home / "models" / "whole"
+    story.models_kept = len(list(kept.iterdir()))
     story.phase("settled")
+    wait_for(lambda: not any(kept.iterdir()), "the candidates' files to be removed at the settlement")
     story.ask("pairing", "follow-up", PAIRING, "contract", "--note", "two lines")
     for lang in ("ko", "en"):
         story.timelines[lang] = story.run("pairing", "timeline", PAIRING, "--lang", lang).out
@@ -275,6 +279,10 @@ def test_the_workers_report_what_starts_and_ends(story: Story) -> None:
     assert started.count(f"{PAIRING}/whole-a-v1") == 2
     assert [one.alarms for one in facts if isinstance(one, AuditReported)] == [()]
     assert any(isinstance(one, CapacityReported) for one in facts)
+
+
+def test_candidates_files_stay_until_the_settlement_and_no_longer(story: Story) -> None:
+    assert story.models_kept == 2
 
 
 def test_asking_again_gives_the_fact_that_granted_it(story: Story) -> None:
