@@ -18,8 +18,12 @@ from tests.guide import ROOT, blocks, commands, missing, replaced
 README, KOREAN = ROOT / "README.md", ROOT / "README.ko.md"
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
 EXAMPLES = sorted((ROOT / "examples").glob("*/README.md"))
+#: Its Korean page is another text: one page for committees.
+APART = {"decision.md"}
 TWINS = [(README, KOREAN)] + [
-    (path, path.with_suffix(".ko.md")) for path in GUIDES if path.with_suffix(".ko.md").is_file()
+    (path, path.with_suffix(".ko.md"))
+    for path in GUIDES
+    if path.with_suffix(".ko.md").is_file() and path.name not in APART
 ]
 TOP = typer.main.get_command(app)
 
