@@ -15,6 +15,7 @@ from agents import runner as module
 from agents.reports import Reports
 from agents.runner import MOST_PASSED, WINDOW, Assignment, Runner
 from models.baselines import Baselines
+from schemas.agreement import Baseline, Task
 from schemas.ledger import Covered, Ended, Started
 from schemas.pairing import Deployment, Pairing
 from schemas.slices import Slice
@@ -503,6 +504,33 @@ def test_the_baselines_answer_every_row_with_their_constants() -> None:
             ("Current", 3),
         ]
         assert world.runner._assignment.started().baseline
+
+    asyncio.run(scenario())
+
+
+def test_baselines_see_the_rows_before_a_frame() -> None:
+    async def scenario() -> None:
+        pairing = a_pairing()
+        way = Baseline(name="mean", answer=-1, kind="average", tag="Pressure", rows=3)
+        terms = {"task": Task.REGRESSION, "classes": (), "baselines": (way,)}
+        agreed = pairing.agreement.model_copy(update=terms)
+        deployment = Deployment(id=f"{PAIRING}/baselines", subjects=("mean",), starts={0: 0})
+        model = Baselines(agreed, pairing=pairing.id)
+        world = World(
+            model=model, pairing=pairing.model_copy(update={"agreement": agreed}), deployment=deployment
+        )
+        world.send(2, rows=2)
+        async with world.running():
+            await world.take()
+            await until(lambda: world.done == [0, 1])
+        values = [
+            value
+            for record in world.broker.of(TELEMETRY)
+            for value in read_arrow(record.value or b"").column("Pressure").to_pylist()  # type: ignore[union-attr]
+        ]
+        answers = [value for one in world.outcomes() for value in one.answers[0].tolist()]
+        wanted = [np.mean(values[max(0, at - 2) : at + 1]) for at in range(4)]
+        assert answers == pytest.approx(wanted)
 
     asyncio.run(scenario())
 

@@ -102,12 +102,12 @@ def size(step: int) -> int:
     return 8 * bits + (step * 16 // 2**bits) - 8
 
 
-@given(ROWS, STEPS, st.lists(st.integers(0, 80), max_size=6))
+@given(ROWS, STEPS, st.lists(st.booleans(), min_size=80, max_size=80))
 def test_it_does_not_matter_how_rows_are_grouped_into_frames(
-    rows: list[Row], steps: list[int], cuts: list[int]
+    rows: list[Row], steps: list[int], cuts: list[bool]
 ) -> None:
     whole = columns(rows, np.cumsum(steps).tolist())
-    edges = sorted({0, len(rows), *(cut for cut in cuts if cut <= len(rows))})
+    edges = sorted({0, len(rows), *(at for at, cut in enumerate(cuts[: len(rows)]) if cut)})
     pieces = [piece_of(*(column[a:b] for column in whole)) for a, b in pairwise(edges)]
     assert series_sums(pieces) == counted(*whole)
     middle = len(pieces) // 2
@@ -149,6 +149,19 @@ def test_an_alarm_anywhere_in_an_event_finds_it_and_says_nothing_of_its_other_ro
     assert found["event_recall"] == 0.5
     assert found["detection_delay_s"] == 1
     assert found["false_alarms_per_day"] == pytest.approx(86_400 / 6)
+
+
+def test_a_clock_put_back_in_an_event_makes_no_delay_that_is_less_than_none() -> None:
+    rows: list[Row] = [(0, 0), (1, 0), (1, 1), (1, 1), (0, 0)]
+    found = series_metrics([counted(*columns(rows, [10, 20, 5, 6, 7]))])
+    assert found["detection_delay_s"] == 0
+
+
+def test_a_gap_and_the_last_row_count_as_one_usual_step() -> None:
+    rows: list[Row] = [(0, 1), (0, 0), (0, 0), (0, 0)]
+    for times in ([0, 2, 4, 6], [0, 2, 4000, 4002], [0, 2, 0, 2], [2, 4, 4, 6]):
+        pieces = [piece_of(*(column[at : at + 2] for column in columns(rows, times))) for at in (0, 2)]
+        assert series_metrics([series_sums(pieces)])["false_alarms_per_day"] == 86_400 / 8
 
 
 def test_no_alarm_scores_0_and_one_at_the_first_row_of_each_window_100() -> None:
