@@ -150,6 +150,27 @@ def test_events_end_with_their_asset_and_none_is_torn_apart() -> None:
     assert longest.together == 4
 
 
+def test_units_are_drawn_in_blocks_that_follow_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[np.ndarray] = []
+
+    def spy(self: Check, events: object) -> Any:
+        def lose(units: np.ndarray, first: int, random: np.random.Generator) -> np.ndarray:
+            drawn.append(units)
+            return np.zeros(units.shape, dtype=np.int64)
+
+        return iter([("spy", lose)])
+
+    monkeypatch.setattr(Check, "_detectors", spy)
+    found = check(sample(rare_events(long=75), 30, 0.0), planned=61).run(1, trials=20)
+    units = np.concatenate(drawn)
+    assert units.shape == (20, 61)
+    size = int(units.max()) + 1
+    steps = np.diff(units, axis=1) % size
+    inside = np.arange(60) % found.together != found.together - 1
+    assert np.all(steps[:, inside] == 1)
+    assert np.any(steps[:, ~inside] != 1)
+
+
 def test_numbers_are_tried_with_constants_and_with_permuted_labels() -> None:
     random = np.random.default_rng(2)
     truth = np.cumsum(random.normal(size=3000)) % 10

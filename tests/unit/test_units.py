@@ -137,6 +137,48 @@ def test_a_unit_enters_when_it_and_all_before_it_are_closed() -> None:
     assert standing(fold([*entries, second, Tick(pairing=PAIRING, at_ms=DAY_MS + 100)])).units == 3
 
 
+def test_a_unit_waits_for_the_candidate_s_answers_too() -> None:
+    frames = [pair(i, minutes(i), [[0]], [0], appended_ms=i) for i in range(4)]
+    labels = [label(0, 0, 10 * MINUTE_US, 0)]
+    ahead = [one for both in frames for one in both[:1]]
+    book = fold([*STARTS, *ahead, frames[0][1], *labels])
+    assert standing(book).units == 1
+    assert standing(fold([frames[1][1], frames[2][1]], book)).units == 3
+
+
+def test_what_has_entered_is_open_again_when_its_label_is_withdrawn() -> None:
+    frames = [one for i in range(4) for one in pair(i, minutes(i), [[0]], [0], appended_ms=i)]
+    labels: list[Entry] = [label(i, i * MINUTE_US, (i + 1) * MINUTE_US, 0) for i in range(4)]
+    book = fold([*STARTS, *frames, *labels])
+    assert standing(book).units == 3
+    assert standing(fold([label(9, 0, 0, None, ident="l1")], book)).units == 1
+    assert standing(fold([label(10, MINUTE_US, 2 * MINUTE_US, 1)], book)).units == 3
+
+
+def test_frames_past_the_end_are_taken_out_of_units_that_had_them() -> None:
+    frames = [one for i in range(6) for one in pair(i, minutes(i / 2), [[0]], [0], appended_ms=i)]
+    book = fold([*STARTS, *frames, label(0, 0, 10 * MINUTE_US, 0)])
+    assert (standing(book).units, sizes(book)) == (2, [2, 2])
+    assert standing(fold(ends(3), book)).units == 2
+    assert sizes(book) == [2, 1]
+
+
+def test_a_unit_that_comes_after_its_place_was_passed_is_put_there_all_the_same() -> None:
+    """The scorer's clock was ahead of the broker's: what was told of a silent partition was too much."""
+    agreed = agreement(absent="normal")
+    first = [one for i in range(3) for one in pair(i, minutes(i), [[0]], [0], appended_ms=10 * i)]
+    other = {"asset": "pump-2", "partition": 1}
+    late = [one for i in range(2) for one in pair(i, minutes(i), [[0]], [1], appended_ms=i + 1, **other)]
+    done = [watermark(0, 10 * MINUTE_US), watermark(1, 10 * MINUTE_US, asset="pump-2")]
+    ahead = Tick(pairing=PAIRING, at_ms=50, telemetry={0: 3, 1: 0})
+    book = fold([*starts(agreed, partitions=2), *first, *done, ahead])
+    assert losses(book, "first") == [[0, 0]]
+    fold([*late, *ends(3, 2)], book)
+    expected = fold([*starts(agreed, partitions=2), *first, *late, *done, *ends(3, 2)])
+    assert losses(book, "first") == losses(expected, "first") == [[UNIT, 0, 0, UNIT, 0]]
+    assert standing(book) == standing(expected)
+
+
 def test_a_label_that_never_came_is_taken_at_its_worst_below_and_its_best_above() -> None:
     # The candidate and the baseline disagree about the second row, which nobody labels.
     frames = [*pair(0, minutes(0, 0.5), [[0, 0]], [0, 1]), *pair(1, minutes(1), [[0]], [0])]
