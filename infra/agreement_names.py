@@ -34,6 +34,9 @@ NAMES: dict[str, Phrase] = {
     "decision": Phrase("decision", "판정 규칙"),
     "decision.unit": Phrase("decision unit", "판정 단위"),
     "decision.unit.minutes": Phrase("length of a decision unit in minutes", "판정 단위 길이(분)"),
+    "decision.unit.offset_minutes": Phrase(
+        "when decision units begin, minutes after midnight UTC", "판정 단위 시작(UTC 자정부터 분)"
+    ),
     "decision.planned_units": Phrase("planned units", "계획한 판정 단위 수"),
     "decision.alpha": Phrase("chance of a wrong verdict (alpha)", "잘못 판정할 확률(alpha)"),
     "decision.margin": Phrase("margin", "마진"),

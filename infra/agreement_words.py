@@ -224,6 +224,8 @@ def _decision(agreement: Agreement) -> Iterator[Phrase]:
     block = Phrase(f"a block of {minutes} minutes of one asset", f"설비 하나의 {minutes}분 구간")
     unit = _UNITS.get(decision.unit.kind, block)
     yield _line("decision.unit", unit.en, unit.ko)
+    if decision.unit.offset_minutes:
+        yield _line("decision.unit.offset_minutes", number(decision.unit.offset_minutes))
     yield from _decision_rule(agreement, decision)
     if decision.early:
         least = number(decision.least_units or 0)

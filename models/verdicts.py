@@ -104,13 +104,24 @@ def judge(
         guarantee=guarantee,
         reason=reason,
         decision=evaluation.decision,
-        ratio=beside.ratio,
+        ratio=_with_met(beside.ratio, rule, value),
         ranking=beside.ranking,
         corrections=beside.corrections,
         evaluation=evaluation,
         agreement_digest=digest,
         recomputed_equal=recomputed_equal,
     )
+
+
+def _with_met(ratio: Ratio | None, rule: Acceptance, value: float | None) -> Ratio | None:
+    return None if ratio is None else ratio.model_copy(update={"met": _met(rule, value)})
+
+
+def _met(rule: Acceptance, value: float | None) -> bool | None:
+    """Whether a number meets the threshold; None where there is none."""
+    if value is None:
+        return None
+    return value >= rule.at_least if rule.at_least is not None else value <= (rule.at_most or 0.0)
 
 
 def _by_units(
@@ -163,7 +174,7 @@ def _decide(
         return Outcome.INCONCLUSIVE, f"only {counts.scored} rows were scored, {rule.min_rows} are needed"
     if value is None:
         return Outcome.INCONCLUSIVE, f"{rule.metric} is not defined on these rows"
-    met = value >= threshold if rule.at_least is not None else value <= threshold
+    met = _met(rule, value)
     comparison = "meets" if met else "misses"
     # Six digits are for people; all that are published where six would make a near miss look like a hit.
     digits = 6 if value == threshold or f"{value:g}" != f"{threshold:g}" else SIGNIFICANT_DIGITS

@@ -40,15 +40,18 @@ class DecisionUnit(Record):
     kind: Literal["block", "run", "event", "row"] = "block"
     #: Length of a block; 60 where nothing is said.
     minutes: int | None = Field(default=None, ge=1, le=525_600)
+    #: When blocks begin, in minutes after midnight UTC; at midnight where nothing is said. Midnight in Korea is 900.
+    offset_minutes: int | None = Field(default=None, ge=0, lt=525_600)
 
     @model_validator(mode="after")
     def _minutes_of_blocks(self) -> DecisionUnit:
-        if self.minutes is not None and self.kind != "block":
-            raise wrong(
-                "minutes",
-                f"only a block has a length; a {self.kind} is as long as it is: remove the line",
-                f"길이는 block에만 씁니다. {self.kind}에서는 이 줄을 지우세요.",
-            )
+        for name in ("minutes", "offset_minutes"):
+            if getattr(self, name) is not None and self.kind != "block":
+                raise wrong(
+                    name,
+                    f"only a block has a length and begins at a time; a {self.kind} is as long as it is: remove the line",
+                    f"block에만 씁니다. {self.kind}에서는 이 줄을 지우세요.",
+                )
         return self
 
     @property
@@ -87,7 +90,7 @@ class Decision(Record):
     unit: DecisionUnit = DecisionUnit()
     #: How many units the trial is planned for; never extended.
     planned_units: int = Field(ge=1, le=1_000_000_000)
-    #: The largest chance of a wrong verdict in all slots together.
+    #: The chance of accepting a candidate wrongly in all slots together, with two rivals; both sides of intervals share it.
     alpha: float = Field(default=0.05, ge=0.0001, le=0.5)
     #: By how much a candidate's mean loss has to be below the baselines'.
     margin: float = Field(default=0.0, ge=0, lt=1)

@@ -101,7 +101,8 @@ class Lane:
             case "row":
                 return list(range(piece.rows.times_us.size))
             case "block":
-                return self._blocks(piece.rows.times_us // (unit.block_minutes * MINUTE_US))
+                since = piece.rows.times_us - (unit.offset_minutes or 0) * MINUTE_US
+                return self._blocks(since // (unit.block_minutes * MINUTE_US))
             case "event":
                 found: list[int] = np.flatnonzero(piece.happened() & ~piece.happening()).tolist()
                 return found

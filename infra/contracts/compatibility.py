@@ -152,7 +152,8 @@ class _Comparison:
             yield from (f"{_field(at, name)}: is not written any more" for name in theirs if name not in mine)
 
     def _default(self, inner: Schema, outer: Schema, at: str, *, given: bool) -> Iterator[str]:
-        if self.side is Side.WRITER and not given and inner.get("default") != outer.get("default"):
+        meant, means = (_without_nothing(one.get("default")) for one in (inner, outer))
+        if self.side is Side.WRITER and not given and meant != means:
             yield f"{at}: meant {inner.get('default')!r} where it was left out, and means {outer.get('default')!r}"
 
     def _other_fields(self, inner: Schema, outer: Schema, at: str) -> Iterator[str]:
@@ -242,3 +243,10 @@ def _reaches(inner: Schema, word: str, bound: float, *, upper: bool) -> bool:
         return False
     past, limit = float(sign * inner[other]), sign * bound
     return past >= limit if other.startswith("exclusive") else past > limit
+
+
+def _without_nothing(value: Any) -> Any:
+    """A default without the fields that hold nothing: they are left out where it is written."""
+    if isinstance(value, dict):
+        return {key: _without_nothing(one) for key, one in value.items() if one is not None}
+    return value

@@ -243,3 +243,12 @@ def test_whichever_field_is_taken_away_is_missed(record: Any) -> None:
         if not breaking_changes(schema, new, side):
             unnoticed.append(f"{model}.{field}")
     assert unnoticed == []
+
+
+def test_a_default_may_get_a_field_that_holds_nothing_and_no_other() -> None:
+    def of(default: object) -> dict[str, object]:
+        field = {"type": "object", "properties": {}, "default": default}
+        return {"type": "object", "properties": {"unit": field}}
+
+    assert not breaking_changes(of({"kind": "block"}), of({"kind": "block", "offset": None}))
+    assert breaking_changes(of({"kind": "block"}), of({"kind": "block", "offset": 5}))

@@ -17,7 +17,7 @@ from models.ranking import ranked
 from models.reading import Pair, Rule, acceptance_excluded, first_reading, outcome
 from models.verdicts import Beside, judge
 from schemas.agreement import Acceptance, Task
-from schemas.evaluation import Comparison, Counts, Outcome, Standing, Verdict
+from schemas.evaluation import Comparison, Counts, Outcome, Ratio, Standing, Verdict
 from schemas.ledger import Tick
 from schemas.terms import Decision, DecisionUnit
 from streams.ledger import Book
@@ -314,7 +314,7 @@ def verdict(found: Outcome, f1: float = 0.8, counts: Counts = ALL, **more: Any) 
         digest="1" * 64,
         recomputed_equal=True,
         decision=Decision(planned_units=100),
-        beside=Beside(),
+        beside=Beside(ratio=Ratio(shown=False)),
         **more,
     )
 
@@ -329,7 +329,9 @@ def test_where_units_decide_the_verdict_is_theirs_and_holds_at_any_time(found: O
 
 
 def test_the_agreed_threshold_stays_a_condition_beside_the_units() -> None:
+    assert verdict(Outcome.ACCEPTED).ratio == Ratio(met=True, shown=False)
     told = verdict(Outcome.ACCEPTED, f1=0.6)
+    assert told.ratio == Ratio(met=False, shown=False)
     assert (told.verdict, told.guarantee) == (Outcome.REJECTED, "none")
     assert "less a unit than plant-rule" in told.reason
     assert "misses the threshold" in told.reason

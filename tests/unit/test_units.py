@@ -78,6 +78,15 @@ def test_a_row_one_block_late_stays_in_the_present_one_and_a_clock_that_was_set_
     assert sizes(book) == [1, 3, 2, 1, 2]
 
 
+def test_blocks_begin_where_the_agreement_says() -> None:
+    day = 24 * 60
+    times = minutes(0, 899, 900, day + 899, day + 900)
+    shift = agreement(unit=DecisionUnit(minutes=day, offset_minutes=900))
+    assert sizes(fold([*starts(shift), *pair(0, times, [[0] * 5], [0] * 5), *ends(1)])) == [2, 2, 1]
+    midnight = agreement(unit=DecisionUnit(minutes=day))
+    assert sizes(fold([*starts(midnight), *pair(0, times, [[0] * 5], [0] * 5), *ends(1)])) == [3, 2]
+
+
 def test_an_asset_that_falls_silent_holds_nobody_up() -> None:
     entries = [
         *STARTS,
