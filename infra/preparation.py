@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +74,8 @@ class Preparation:
     ) -> None:
         self._registry = registry
         self._environments = environments
+        # One environment is built after the other anyway; those that wait may not take everybody's threads.
+        self._builders = ThreadPoolExecutor(max_workers=2, thread_name_prefix="environments")
         self._level = level
         self._unsandboxed = unsandboxed
 
@@ -80,14 +83,17 @@ class Preparation:
         """Fetch and build what a candidate needs, or say why that cannot be had."""
         try:
             model = await self._registry.fetch(candidate)
-            environment = await asyncio.to_thread(
-                self._environments.of, model, progress=lambda text: log.info("%s: %s", candidate.id, text)
+            environment = await asyncio.get_running_loop().run_in_executor(
+                self._builders, self._environment, candidate, model
             )
         except (MlflowUnavailable, EnvironmentUnavailable) as error:
             return Waiting(reason=str(error))
         except (InfraError, EnvironmentUnusable) as error:
             return Unusable(reason=str(error))
         return self._held(model, environment, pairing)
+
+    def _environment(self, candidate: Candidate, model: Path) -> Environment:
+        return self._environments.of(model, progress=lambda text: log.info("%s: %s", candidate.id, text))
 
     def _held(self, model: Path, environment: Environment, pairing: Pairing) -> Ready | Forbidden:
         """Where the level is not the full one, what its submission says of the model is not enough."""
