@@ -20,7 +20,7 @@ from schemas.evaluation import Evaluation, Outcome, Verdict
 from schemas.ledger import Closed, Ended, Started, Tick
 from schemas.pairing import Pairing, Phase
 from schemas.rejected import Rejected
-from schemas.requests import ReportAudit, ReportConclusion, ReportEnded, Request
+from schemas.requests import ReportAudit, ReportConclusion, ReportEnded, ReportRehearsal, Request
 from streams import topics
 from streams.ledger import Book
 from streams.ledger_codec import Entry, decode, encode
@@ -717,3 +717,40 @@ def test_the_ledger_is_told_of_silent_partitions_while_units_wait_for_them() -> 
         assert tick.telemetry == {0: 41}
 
     asyncio.run(scenario())
+
+
+def test_a_rehearsal_is_reported_once_with_what_it_says_of_units_and_rule() -> None:
+    async def scenario() -> None:
+        pairing, entries = by_units()
+        rehearsing = pairing.model_copy(
+            update={
+                "phase": Phase.REHEARSING,
+                "rehearsals": 1,
+                "deployments": tuple(
+                    one.model_copy(update={"phase": "rehearsal", "until": {0: 41}})
+                    for one in pairing.deployments
+                ),
+            }
+        )
+        world = World(pairing=rehearsing)
+        world.write(*entries, *trials.ends(41))
+        async with world.running():
+            await world.caught_up()
+            await until(lambda: bool(reports(world, ReportRehearsal)))
+            await world.caught_up()
+        (report,) = reports(world, ReportRehearsal)
+        found = report.rehearsal
+        assert (found.constant, found.passed) == (1.0, False)
+        assert found.units is not None
+        assert found.units.units == 41
+        assert found.check is not None
+        assert found.check.events == 1
+        assert "the rule cannot be checked with 1 labelled events: at least 10 are needed" in found.remarks
+
+    asyncio.run(scenario())
+
+
+def reports(world: World, kind: type[Any]) -> list[Any]:
+    """What control was told, of one kind."""
+    requests = [Request.model_validate_json(one.value or b"") for one in world.broker.of(REQUESTS)]
+    return [one.command for one in requests if isinstance(one.command, kind)]
