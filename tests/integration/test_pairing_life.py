@@ -49,6 +49,7 @@ class SecondControl:
 
     shared: Shared
     process: subprocess.Popen[bytes]
+    stopped: bool = False
 
     @classmethod
     def started(cls, shared: Shared) -> SecondControl:
@@ -69,11 +70,12 @@ class SecondControl:
     def keep(self) -> None:
         """Start it again where it ended because it lost a message: nothing else may end it."""
         code = self.process.poll()
-        if code is not None:
+        if code is not None and not self.stopped:
             assert code == BROKEN_WORLD
             self.process = self._launch(self.shared)
 
     def stop(self) -> None:
+        self.stopped = True
         self.process.kill()
         self.process.wait(20)
 
