@@ -140,13 +140,13 @@ def _send(site: Site, *, seconds: float, frames_s: float) -> float:
         exports.append(export_of(f"crowd-{asset}", asset, times, ("x",), x[:, None]))
     speed = frames_s / len(ASSETS) * ROWS_PER_FRAME
     frames = plan(exports, rows_per_frame=ROWS_PER_FRAME, watermarks=False)
-    before, began = _used_s(), time.monotonic()
+    before, began = used_s(), time.monotonic()
     replay(frames, bootstrap=site.client.bootstrap, plant=site.name, speed=speed)
-    return (_used_s() - before) / (time.monotonic() - began) / len(os.sched_getaffinity(0))
+    return (used_s() - before) / (time.monotonic() - began) / len(os.sched_getaffinity(0))
 
 
-def _used_s() -> float:
-    """CPU time of all that this process has started."""
+def used_s() -> float:
+    """CPU time of all that this process has started and that still runs."""
     used = 0.0
     for process in psutil.Process().children(recursive=True):
         try:
