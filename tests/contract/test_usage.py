@@ -115,9 +115,12 @@ def test_a_platform_that_comes_late_blames_nobody(models: Models, best: Level) -
             # The platform is busy, and the child answers one after the other.
             while meter.cpu_ns() < until_ns:
                 time.sleep(0.02)
-            for answer in await asyncio.gather(*asked):
+            answers = await asyncio.gather(*asked)
+            for answer in answers:
                 assert isinstance(answer, Predicted), answer
-                assert 0.1e9 < answer.cpu_ns < 0.4e9
+                assert answer.cpu_ns < 0.4e9
+            # What was found together is shared, with what the next one had used by then: together it is all there.
+            assert sum(answer.cpu_ns for answer in answers) > 0.99e9
 
     run(main())
 
