@@ -185,7 +185,7 @@ def _ask(client: Client, commands: Sequence[tuple[str, Command]], listener: List
 
 
 class _Watching(threading.Thread):
-    """Follows the results until every candidate has its verdict."""
+    """Follows the results until every candidate has its verdict, and every baseline its final scores."""
 
     def __init__(self, bootstrap: str, candidates: int, listener: Listener, stopped: threading.Event) -> None:
         super().__init__(name="watching", daemon=True)
@@ -201,10 +201,15 @@ class _Watching(threading.Thread):
             for result in results(self._broker, stopped=self._stopped):
                 self._board.take(result)
                 self._listener.result(result, self._board)
-                if len(self._board.verdicts) >= self._candidates:
+                if self._complete():
                     return
         except InfraError as error:
             self._broken = error
+
+    def _complete(self) -> bool:
+        # Verdicts have a topic of their own: they may be read before the last evaluations.
+        final = all(one.final for one in self._board.evaluations.values())
+        return final and len(self._board.verdicts) >= self._candidates
 
     def wait(self, patience_s: float) -> Scoreboard:
         """The final scores."""
