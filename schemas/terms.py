@@ -50,7 +50,7 @@ class DecisionUnit(Record):
                 raise wrong(
                     name,
                     f"only a block has a length and begins at a time; a {self.kind} is as long as it is: remove the line",
-                    f"block에만 씁니다. {self.kind}에서는 이 줄을 지우세요.",
+                    f"길이와 시작 시각은 block에만 씁니다. {self.kind}에서는 이 줄을 지우세요.",
                 )
         return self
 

@@ -662,7 +662,7 @@ def test_terms_that_cannot_hold_say_so_in_both_languages() -> None:
         Request.model_validate({"id": "12345678", "at": "2026-03-02T09:00:00Z", "command": command})
     refused = unreadable(error.value)
     assert "only a block has a length" in refused.reason
-    assert "길이는 block에만 씁니다" in refused.why.ko
+    assert "길이와 시작 시각은 block에만 씁니다" in refused.why.ko
 
 
 def test_a_refusal_of_an_earlier_version_is_told_in_english() -> None:
