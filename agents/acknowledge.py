@@ -45,3 +45,7 @@ class InOrder:
                 self._crash(error)
             for event in events:
                 event.ack()
+
+
+async def done() -> None:
+    """Nothing is left to wait for."""

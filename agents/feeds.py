@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 from pydantic import ValidationError
 
-from agents.acknowledge import InOrder
+from agents.acknowledge import InOrder, done
 from agents.ports import Crash, Log, Sender, Tail, put
 from agents.runner import Arrival
 from schemas.base import Ident
@@ -54,7 +54,7 @@ class Feeds:
                 raise
             except BaseException as error:
                 self._crash(error)
-            await self._acknowledge.put([arrival], _done())
+            await self._acknowledge.put([arrival], done())
 
     async def _take(self, record: RawRecord) -> None:
         try:
@@ -123,7 +123,3 @@ class Feeds:
     ) -> None:
         listed = headers(FEED, source=SOURCE, ident=ident)
         await put(self._sender, topics.results(party), subject.encode(), item.to_json(), listed)
-
-
-async def _done() -> None:
-    """Nothing is left to wait for."""

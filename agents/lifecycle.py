@@ -15,7 +15,7 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
-from agents.acknowledge import InOrder
+from agents.acknowledge import InOrder, done
 from agents.ports import Crash, Log, Sender, Tail, put
 from agents.runner import Arrival
 from schemas.base import Ident
@@ -98,7 +98,7 @@ class Control:
                 raise
             except BaseException as error:
                 self._crash(error)
-            await self._acknowledge.put([arrival], _done())
+            await self._acknowledge.put([arrival], done())
 
     # --- requests and time ----------------------------------------------------------------------------------------
 
@@ -209,7 +209,3 @@ class Control:
 async def _at_once(body: Body) -> Body:
     """A body that needs no judgement."""
     return body
-
-
-async def _done() -> None:
-    """Nothing is left to wait for."""

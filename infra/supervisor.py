@@ -14,6 +14,7 @@ from pathlib import Path
 from agents.reports import Reports
 from infra import kafka_admin, processes
 from infra.capacity import capacity
+from infra.clock import now_ms
 from infra.environments import Environments
 from infra.groups import runner_group
 from infra.log import PairingBoard
@@ -158,7 +159,7 @@ class PlantSupervisor:
         self._changed = asyncio.Event()
         self._board = PairingBoard(bootstrap, plant.id)
         source = f"/plants/{plant.id}/supervisor"
-        self._reports = Reports(plant.id, sender=Producer(bootstrap), source=source, now_ms=_now_ms)
+        self._reports = Reports(plant.id, sender=Producer(bootstrap), source=source, now_ms=now_ms)
         #: Since when the platform has been unable to prepare a deployment.
         self._waiting: dict[str, float] = {}
         #: Deployments whose candidate is suspended: resumed, they begin anew.
@@ -279,7 +280,3 @@ class PlantSupervisor:
         }
         if missing:
             kafka_admin.set_group_offsets(self._bootstrap, group, topic, missing)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +21,7 @@ from agents.runner import Assignment, Runner
 from agents.scorer import Scorer
 from infra import kafka_admin
 from infra.candidate import Candidate
+from infra.clock import now_ms
 from infra.faust_worker import FaustSender, Intake, crash, guarded, make_app, raw_topic, run
 from infra.groups import CONTROL, runner_group, scorer_group
 from infra.log import PairingBoard, TopicLog, TopicTail
@@ -158,7 +158,7 @@ def scorer_app(spec: WorkerSpec) -> faust.App:
         labels=labels,
         state=StateFiles(spec.home / "state" / plant, topics.ledger(plant)),
         crash=crash,
-        now_ms=_now_ms,
+        now_ms=now_ms,
     )
     told, entered = Intake(prefix=topics.labels(plant)), Intake(prefix=topics.ledger(plant))
     ready = asyncio.Event()
@@ -192,10 +192,6 @@ def scorer_app(spec: WorkerSpec) -> faust.App:
     return app
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 def _on_moved(moved: Any) -> Any:
     async def on_revoked(app: Any, revoked: Any, **kwargs: Any) -> None:
         moved()
@@ -218,7 +214,7 @@ def runner_app(spec: WorkerSpec) -> faust.App:
         sender=sender,
         log=TopicLog(spec.bootstrap),
         board=board,
-        reports=Reports(spec.plant.id, sender=sender, source=source, now_ms=_now_ms),
+        reports=Reports(spec.plant.id, sender=sender, source=source, now_ms=now_ms),
         crash=crash,
     )
     intake = Intake(prefix=topics.telemetry(spec.plant.id))

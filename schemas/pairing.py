@@ -209,8 +209,9 @@ class Pairing(Record):
     def present(self) -> tuple[Deployment, ...]:
         """The deployments of the rehearsal or trial that it is in, or was in last."""
         rehearses = self.phase is Phase.REHEARSING
-        phase, latest = ("rehearsal", self.rehearsals) if rehearses else ("trial", self.trials)
-        return tuple(one for one in self.deployments if one.phase == phase and one.round == latest)
+        phase: DeploymentPhase = "rehearsal" if rehearses else "trial"
+        latest = self.rehearsals if rehearses else self.trials
+        return tuple(one for one in self.of_phase(phase) if one.round == latest)
 
     def rehearsed(self) -> bool:
         """Whether it is in a rehearsal whose telemetry has ended, and that is being looked at."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from infra.agreement_file import AgreementWrong, read_agreement
 from infra.attempt import Attempt, first_rows, lacking, plant_of
 from infra.cli.exports import FileOptions, Job, plant_of_file, rows_bar, tell_problems, tell_understood
 from infra.cli.screen import Screen, scores, verdict_in_words
+from infra.clock import now_ms
 from infra.environment import own_environment
 from infra.environments import Environments
 from infra.replay import BadExport
@@ -102,7 +102,7 @@ class Desk:
             )
             self._place(attempt)
             with rows_bar(self.screen, job.rows) as progress:
-                tried = asyncio.run(try_out(attempt, job.plan(), now_ms=_now_ms, progress=progress))
+                tried = asyncio.run(try_out(attempt, job.plan(), now_ms=now_ms, progress=progress))
             self._result(tried, terms)
 
     def _job(self, job: Job, agreement: Agreement, limit: int | None) -> Job:
@@ -214,7 +214,3 @@ class Desk:
             Phrase(f"{fault.count} × {fault.kind}{where}", f"{fault.count}회 {fault.kind}{where}"), "red"
         )
         self.screen.people.print(trouble.text, markup=False, soft_wrap=True)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
