@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from agents.decisions import bar_of, beside, evidence, losses_for, standing_of
-from agents.figures import error_drift_of, input_drifts, slices_of
+from agents.decisions import evidence
 from agents.labels import Labels
 from agents.ports import Board, Crash, Log, Sender, put
 from agents.reports import Reports
 from agents.runner import Arrival
-from models.metrics import Metrics, every_metric, metrics_for, spent
+from agents.scores import digest_of, evaluations, new_book, read_entry, verdicts_of
 from models.rehearsal import Evidence, rehearsed
-from models.verdicts import judge
 from schemas.base import Offsets
-from schemas.evaluation import Evaluation, InputDrift, Verdict
-from schemas.ledger import Closed, Started, Tick
+from schemas.evaluation import Evaluation, Verdict
+from schemas.ledger import Closed, Tick
 from schemas.pairing import ENDED, Pairing, Phase
 from schemas.rejected import Rejected
 from schemas.requests import EndRehearsal, ReportAudit, ReportConclusion, ReportEnded, ReportRehearsal
 from streams import topics
 from streams.envelope import EVALUATION, VERDICT, RawRecord, headers
-from streams.frames import moment
-from streams.ledger import Book, round_of
-from streams.ledger_codec import Entry, LabelRows, OutcomeRows, decode, encode
+from streams.ledger import Book
+from streams.ledger_codec import encode
 from streams.refusals import rejected_message
 from streams.run import Run
 
@@ -82,93 +78,6 @@ class State(Protocol):
     ) -> None: ...
 
 
-def measures_for(started: Started) -> Metrics:
-    """How the task of a deployment's agreement sums up answers."""
-    return metrics_for(started.agreement)
-
-
-def evaluations(book: Book, *, partition: int, offset: int, at_ms: int, final: bool) -> list[Evaluation]:
-    """The scores of every subject of a pairing as its ledger stands, in its latest rehearsal or trial.
-
-    One evaluation a subject: an earlier round does not stand beside what came after it under the same name. Of a closed
-    pairing only the deployments that are judged.
-    """
-    book.settle()
-    drifts = input_drifts(book)
-    latest: dict[str, Evaluation] = {}
-    for name, run in book.runs.items():
-        if not book.judged or name in book.judged:
-            drift = drifts.get(round_of(run.started))
-            for one in _of_run(
-                book, run, drift, partition=partition, offset=offset, at_ms=at_ms, final=final
-            ):
-                latest[one.candidate] = one
-    return [latest[name] for name in sorted(latest)]
-
-
-def _of_run(
-    book: Book,
-    run: Run,
-    drift: InputDrift | None,
-    *,
-    partition: int,
-    offset: int,
-    at_ms: int,
-    final: bool,
-) -> list[Evaluation]:
-    started = run.started
-    metrics = metrics_for(started.agreement)
-    return [
-        Evaluation(
-            pairing=book.pairing,
-            plant=started.plant,
-            startup=started.startup,
-            candidate=standing.subject,
-            baseline=started.baseline,
-            phase=started.phase,
-            task=started.agreement.task,
-            ledger_partition=partition,
-            ledger_offset=offset,
-            chain=book.chain.hex(),
-            at=moment(at_ms * 1000),
-            final=final,
-            counts=standing.counts,
-            audit=standing.audit,
-            confusion=metrics.confusion(standing.sums),
-            metrics=every_metric(metrics, standing),
-            cost=spent(started.agreement, standing.sums),
-            slices=tuple(slices_of(started.agreement, metrics, standing)),
-            input_drift=drift,
-            error_drift=error_drift_of(metrics, standing),
-            labels=standing.labels,
-            decision=standing_of(book, started),
-            service=standing.service,
-            faults=standing.faults,
-            sandbox=started.sandbox,
-            simulated=started.simulated,
-        )
-        for standing in run.standings()
-    ]
-
-
-def digest_of(record: RawRecord) -> bytes:
-    """SHA-256 of an entry's bytes, as it goes into the chain."""
-    return hashlib.sha256(record.value or b"").digest()
-
-
-def read_entry(record: RawRecord) -> tuple[str, Entry] | Rejected:
-    """An entry with the pairing that it is of, which is also its key: what a range is read again by."""
-    entry = decode(record)
-    if isinstance(entry, Rejected):
-        return entry
-    pairing = entry.meta.pairing if isinstance(entry, OutcomeRows | LabelRows) else entry.pairing
-    if record.key != pairing.encode():
-        return Rejected(
-            reason="not_readable", detail=f"the key of an entry of {pairing} has to be {pairing!r}"
-        )
-    return pairing, entry
-
-
 @dataclass(kw_only=True)
 class Folded:
     """One ledger partition as far as it is folded."""
@@ -195,9 +104,7 @@ class Folded:
         pairing, entry = read
         if pairing in self.closed:
             return None
-        book = self.books.setdefault(
-            pairing, Book(pairing=pairing, measures_for=measures_for, losses_for=losses_for)
-        )
+        book = self.books.setdefault(pairing, new_book(pairing))
         if book.fold(entry, offset=record.offset, digest=digest_of(record)):
             self.counted.append(record)
             self.changed.add(pairing)
@@ -503,7 +410,7 @@ class Scorer:
             log.error("pairing %s: the ledger folded again differs from the running scores", name)
         pairing = self._board.pairings.get(name)
         retired = frozenset(pairing.retired) if pairing is not None else frozenset()
-        verdicts = self._verdicts(fresh, again, equal=equal, retired=retired)
+        verdicts = verdicts_of(fresh, again, equal=equal, retired=retired)
         for evaluation in again:
             await self._send_evaluation(evaluation)
         for verdict in verdicts:
@@ -516,7 +423,7 @@ class Scorer:
         self._awaited.pop(name, None)
 
     async def _again(self, book: Book, closed: RawRecord, partition: int) -> Book:
-        fresh = Book(pairing=book.pairing, measures_for=measures_for, losses_for=losses_for)
+        fresh = new_book(book.pairing)
         position = book.first_offset or 0
         while position <= closed.offset:
             end = min(position + BLOCK, closed.offset + 1)
@@ -526,28 +433,6 @@ class Scorer:
                     fresh.fold(read[1], offset=record.offset, digest=digest_of(record))
             position = end
         return fresh
-
-    def _verdicts(
-        self, book: Book, final: list[Evaluation], *, equal: bool, retired: frozenset[str]
-    ) -> list[Verdict]:
-        judged = {
-            run.started.subjects[0]: run.started
-            for name, run in book.runs.items()
-            if not run.started.baseline and (not book.judged or name in book.judged)
-        }
-        return [
-            judge(
-                judged[one.candidate].agreement.acceptance,
-                one,
-                digest=judged[one.candidate].agreement_digest,
-                recomputed_equal=equal,
-                decision=judged[one.candidate].agreement.decision,
-                bar=bar_of(judged[one.candidate], retired),
-                beside=beside(book, judged[one.candidate], retired),
-            )
-            for one in final
-            if not one.baseline and one.phase == "trial"
-        ]
 
     async def _send_verdict(self, verdict: Verdict) -> None:
         key = f"{verdict.pairing}/{verdict.candidate}"

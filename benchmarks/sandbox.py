@@ -31,14 +31,14 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from agents.runner import WINDOW
-from infra.candidate import Candidate
-from infra.child_spec import ChildSpec
 from infra.client import Client
-from infra.environments import Environments
+from infra.environments.store import Environments
 from infra.errors import InfraError
-from infra.model_files import contract_of
-from infra.sandbox import Loaded
-from infra.sandbox_command import Launch, Level, probe_level
+from infra.mlflow.files import contract_of
+from infra.sandbox.candidate import Candidate
+from infra.sandbox.command import Launch, Level, probe_level
+from infra.sandbox.host import Loaded
+from infra.sandbox.spec import ChildSpec
 from infra.settings import Addresses, Settings
 from models import child
 from models.contract import Predicted

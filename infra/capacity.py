@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from infra.sandbox_command import Level
+from infra.sandbox.command import Level
 from schemas.parties import Capacity
 
 #: Memory limits of a control group, version 2 and 1. A number larger than the machine's memory is no limit.

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
-from infra import kafka_admin
 from infra.errors import InfraError
-from infra.groups import runner_group
-from infra.producer import Producer
+from infra.kafka import admin as kafka_admin
+from infra.kafka.groups import runner_group
+from infra.kafka.producer import Producer
 from infra.request_ids import request_id as content_id
 from infra.request_ids import undone
 from infra.settings import Addresses, Settings, running

@@ -8,15 +8,15 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from infra import kafka_admin
-from infra.environments import Environments
+from infra.environments.store import Environments
 from infra.errors import BrokerUnavailable
 from infra.folder_lock import held_folder
-from infra.kafka_broker import EmbeddedKafka
-from infra.log import follow
+from infra.kafka import admin as kafka_admin
+from infra.kafka.broker import EmbeddedKafka
+from infra.kafka.log import follow
 from infra.metrics_page import MetricsPage
-from infra.mlflow_server import MlflowServer
-from infra.model_registry import ModelRegistry
+from infra.mlflow.registry import ModelRegistry
+from infra.mlflow.server import MlflowServer
 from infra.results import Scoreboard, read_result
 from infra.settings import ADDRESS_FILE, Addresses, Settings
 from infra.supervisor import LOOK_S, PlantSupervisor, Workers

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import psutil
 
-from infra.containment_advice import kernel
-from infra.environment import EnvironmentUnavailable
+from infra.environments.environment import EnvironmentUnavailable
+from infra.environments.uv import Uv
 from infra.errors import JavaMissing
-from infra.java import find_java
+from infra.kafka.java import find_java
 from infra.ports import free_ports
+from infra.sandbox.advice import kernel
 from infra.settings import Settings
-from infra.uv import Uv
-from infra.words import NOTHING, Phrase
+from infra.words.language import NOTHING, Phrase
 
 #: What an embedded Kafka, MLflow, the workers and one candidate take, and what their first week writes.
 _MEMORY_BYTES, _DISK_BYTES = 3 << 30, 5 << 30

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.environment import Environment, EnvironmentUnavailable, EnvironmentUnusable
-from infra.environments import Environments
+from infra.environments.environment import Environment, EnvironmentUnavailable, EnvironmentUnusable
+from infra.environments.store import Environments
 from infra.errors import InfraError, MlflowUnavailable
-from infra.model_registry import ModelRegistry
-from infra.sandbox_command import Level
-from infra.shipped import shipped
+from infra.mlflow.registry import ModelRegistry
+from infra.sandbox.command import Level
+from infra.sandbox.shipped import shipped
 from models.contract import Failed, Predicted
 from schemas.pairing import Candidate, Pairing
 from streams.holding import why_not

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import BrokerResponseError, KafkaConnectionError, KafkaError
 
 from infra.errors import BrokerRefused, BrokerUnavailable, InfraError
-from infra.kafka_admin import end_offsets
+from infra.kafka.admin import end_offsets
 from schemas.labels import IntervalLabel, PointLabel
 from streams import topics
 from streams.export_columns import Layout

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from infra import kafka_admin
+from infra.kafka import admin as kafka_admin
 from schemas.evaluation import Evaluation, Verdict
 from streams import topics
 from streams.envelope import RawRecord

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from infra.client import Answer, Client
 from infra.errors import InfraError
-from infra.model_files import UnusableModel, contract_of, digest_of
-from infra.model_registry import Registered, download, register, resolve
-from infra.shipped import shipped
-from infra.words import Phrase
+from infra.mlflow.files import UnusableModel, contract_of, digest_of
+from infra.mlflow.registry import Registered, download, register, resolve
+from infra.sandbox.shipped import shipped
+from infra.words.language import Phrase
 from models.contract import Contract, check_signature
 from schemas.agreement import Agreement
 from schemas.events import RequestRefused

@@ -12,16 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.reports import Reports
-from infra import kafka_admin, processes
+from infra import processes
 from infra.capacity import capacity
 from infra.clock import now_ms
-from infra.environments import Environments
-from infra.groups import runner_group
-from infra.log import PairingBoard
-from infra.model_registry import ModelRegistry
+from infra.environments.store import Environments
+from infra.kafka import admin as kafka_admin
+from infra.kafka.groups import runner_group
+from infra.kafka.log import PairingBoard
+from infra.kafka.producer import Producer
+from infra.mlflow.registry import ModelRegistry
 from infra.preparation import Forbidden, Preparation, Prepared, Waiting
-from infra.producer import Producer
-from infra.sandbox_command import probe_level
+from infra.sandbox.command import probe_level
 from infra.worker import WorkerSpec
 from schemas.pairing import ACTIVE, ENDED, Candidate, Deployment, Pairing, Phase
 from schemas.parties import Plant

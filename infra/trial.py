@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Protocol
 
 from infra.client import Client
-from infra.containment import LEVELS_MEAN, probe_level
 from infra.errors import InfraError
 from infra.folder_lock import LOCK_FILE, held_folder
 from infra.installation import Installation
-from infra.poc_folder import PocFolder
+from infra.poc.folder import PocFolder
 from infra.replay import ReplayReport, replay
 from infra.results import Scoreboard, results
+from infra.sandbox.containment import LEVELS_MEAN, probe_level
 from infra.settings import Settings
 from infra.submission import submit
 from schemas.evaluation import Evaluation, Verdict

@@ -19,16 +19,16 @@ from agents.lifecycle import Control
 from agents.reports import Reports
 from agents.runner import Assignment, Runner
 from agents.scorer import Scorer
-from infra import kafka_admin
-from infra.candidate import Candidate
 from infra.clock import now_ms
 from infra.faust_worker import FaustSender, Intake, crash, guarded, make_app, raw_topic, run
-from infra.groups import CONTROL, runner_group, scorer_group
-from infra.log import PairingBoard, TopicLog, TopicTail
-from infra.model_files import contract_of
+from infra.kafka import admin as kafka_admin
+from infra.kafka.groups import CONTROL, runner_group, scorer_group
+from infra.kafka.log import PairingBoard, TopicLog, TopicTail
+from infra.mlflow.files import contract_of
 from infra.preparation import Ready, Unusable
-from infra.sandbox import ChildSpec
-from infra.sandbox_command import Level
+from infra.sandbox.candidate import Candidate
+from infra.sandbox.command import Level
+from infra.sandbox.host import ChildSpec
 from infra.state import StateFiles
 from models.baselines import Baselines
 from schemas.pairing import Deployment, Pairing

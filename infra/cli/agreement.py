@@ -12,12 +12,12 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from infra.agreement_check import Plan, plan_of, plan_words, remarks
-from infra.agreement_diff import changes
-from infra.agreement_file import AgreementFile, AgreementWrong, read_agreement
-from infra.agreement_words import document, guarantee_of
-from infra.words import Lang, Phrase, language
-from infra.yaml_document import Problem
+from infra.agreement.check import Plan, plan_of, plan_words, remarks
+from infra.agreement.diff import changes
+from infra.agreement.file import AgreementFile, AgreementWrong, read_agreement
+from infra.agreement.words import document, guarantee_of
+from infra.poc.yaml_document import Problem
+from infra.words.language import Lang, Phrase, language
 from models.planning import Forecast
 from schemas.agreement import Agreement
 from schemas.terms import Expected

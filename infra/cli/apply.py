@@ -14,8 +14,8 @@ import typer
 from rich.console import Console
 
 from infra.cli.asking import REFUSED
-from infra.poc_folder import FolderProblems, PocFolder, read_folder
-from infra.words import Lang, Phrase, language
+from infra.poc.folder import FolderProblems, PocFolder, read_folder
+from infra.words.language import Lang, Phrase, language
 from schemas.events import Fact, RequestRefused
 from schemas.requests import Command
 from streams.judgement import subject

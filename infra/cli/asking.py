@@ -11,7 +11,7 @@ import typer
 
 from infra.cli.screen import Screen
 from infra.errors import InfraError
-from infra.words import NOTHING, Lang, Phrase, language
+from infra.words.language import NOTHING, Lang, Phrase, language
 from schemas.base import Record
 from schemas.events import RequestRefused
 from schemas.requests import Command
@@ -37,7 +37,7 @@ def ask(screen: Screen, client: Client, party: str, command: Command, *, lang: L
     Raises:
         typer.Exit: with code 4 where the request was refused.
     """
-    from infra.fact_names import kind_of
+    from infra.words.fact_names import kind_of
 
     answer = client.ask(party, command)
     fact = answer.fact
@@ -72,8 +72,8 @@ def read_file(path: Path, model: type[R]) -> list[R]:
     Raises:
         WrongInput: with everything that is wrong, each at its file, line and column.
     """
-    from infra.record_reading import read_record
-    from infra.yaml_document import read_document
+    from infra.poc.record_reading import read_record
+    from infra.poc.yaml_document import read_document
 
     try:
         document = read_document(path.read_bytes(), str(path))

@@ -11,7 +11,7 @@ import typer
 from infra.cli.asking import refuse
 from infra.cli.exports import FileOptions, with_file_options
 from infra.cli.screen import Screen
-from infra.words import Lang, language
+from infra.words.language import Lang, language
 from schemas.events import RequestRefused
 
 app = typer.Typer(help="Candidates: the models of start-ups.", no_args_is_help=True)

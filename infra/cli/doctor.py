@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from infra.cli.screen import Screen
-from infra.words import Lang, Phrase, language
+from infra.words.language import Lang, Phrase, language
 
 if TYPE_CHECKING:
-    from infra.containment import Finding, Probe, Trial
     from infra.machine import Fact
+    from infra.sandbox.containment import Finding, Probe, Trial
 
 _STYLES = {"full": "green", "reduced": "yellow", "none": "red"}
 
@@ -31,9 +31,9 @@ def doctor(
 
     Example: fieldproof doctor --lang ko
     """
-    from infra.containment import probe
-    from infra.containment_advice import advice, kernel
     from infra.machine import machine
+    from infra.sandbox.advice import advice, kernel
+    from infra.sandbox.containment import probe
     from infra.settings import Settings
 
     screen, spoken = Screen(as_json=as_json), language(lang, os.environ)
@@ -49,7 +49,7 @@ def doctor(
 
 def _page(found: Probe, steps: list[Phrase], facts: list[Fact], lang: Lang) -> Table:
     """The level that is really there, what was tried, how to reach the next level, and the rest of the machine."""
-    from infra.containment import LEVELS_MEAN
+    from infra.sandbox.containment import LEVELS_MEAN
 
     level = Phrase("level", "수준").to(lang)
     page = Table.grid()
@@ -65,7 +65,7 @@ def _page(found: Probe, steps: list[Phrase], facts: list[Fact], lang: Lang) -> T
 
 def _attempts(found: Probe, lang: Lang) -> Table:
     """What was tried, and at which level it was held."""
-    from infra.containment import WHAT
+    from infra.sandbox.containment import WHAT
 
     table = Table()
     table.add_column(Phrase("what a candidate's code tries", "후보 모델 코드의 시도").to(lang))

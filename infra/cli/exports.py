@@ -18,8 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from infra.cli import replay_layout as read
 from infra.cli.label_check import not_understood
 from infra.cli.screen import Screen
+from infra.poc.yaml_document import read_document
 from infra.replay import labels_of, read_exports, read_labels
-from infra.yaml_document import read_document
 from schemas.agreement import Agreement
 from schemas.labels import IntervalLabel, PointLabel
 from schemas.parties import Plant

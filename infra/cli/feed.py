@@ -9,7 +9,7 @@ import typer
 
 from infra.cli.asking import WrongInput
 from infra.cli.screen import Screen
-from infra.words import Lang, language
+from infra.words.language import Lang, language
 
 
 def feed(
@@ -26,8 +26,8 @@ def feed(
     """
     from pydantic import ValidationError
 
-    from infra import kafka_admin
     from infra.client import Client
+    from infra.kafka import admin as kafka_admin
     from schemas.feeds import FEED_ITEM
     from streams import topics
 
@@ -61,8 +61,8 @@ def feed(
 
 
 def _line(item: object, lang: Lang) -> str:
-    from infra.fact_names import VERDICTS
-    from infra.fact_words import told
+    from infra.words.fact_names import VERDICTS
+    from infra.words.facts import told
     from schemas.feeds import FeedEvaluation, FeedFact, FeedVerdict
 
     match item:

@@ -14,9 +14,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from infra.poc_columns import draft_of
-from infra.poc_template import EXAMPLE_TAGS, ExampleTag, FolderNotWritten, write_folder
-from infra.words import Lang, Phrase, language
+from infra.poc.columns import draft_of
+from infra.poc.template import EXAMPLE_TAGS, ExampleTag, FolderNotWritten, write_folder
+from infra.words.language import Lang, Phrase, language
 from schemas.agreement import Task
 
 #: As much of an exported file as is looked at.

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from infra.cli.asking import REFUSED, WrongInput, ask, either
 from infra.cli.screen import Screen
-from infra.words import Lang, language
+from infra.words.language import Lang, language
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -358,7 +358,7 @@ def show(pairing: PairingArgument = None, lang: LangOption = None, as_json: Json
     Example: fieldproof pairing show pump-2026-01
     """
     from infra.client import Client
-    from infra.pairing_words import lines
+    from infra.words.pairings import lines
 
     with Client.connect() as client:
         present = client.pairing(pairing)
@@ -380,7 +380,7 @@ def timeline(pairing: PairingArgument = None, lang: LangOption = None, as_json: 
     Example: fieldproof pairing timeline pump-2026-01 --lang ko
     """
     from infra.client import Client
-    from infra.pairing_words import story
+    from infra.words.pairings import story
 
     with Client.connect() as client:
         present = client.pairing(pairing)
@@ -421,9 +421,9 @@ def kit(
     Example: fieldproof pairing kit pump-2026-01 --to kit --rows 20000
     """
     from infra.client import Client
-    from infra.extract import history
-    from infra.kit import check_new, write_kit
-    from infra.sample import Handed
+    from infra.kit.contents import check_new, write_kit
+    from infra.kit.extract import history
+    from infra.kit.sample import Handed
 
     screen, spoken = Screen(as_json=as_json), language(lang, os.environ)
     with Client.connect() as client:

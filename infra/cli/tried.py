@@ -13,19 +13,19 @@ from pathlib import Path
 import typer
 from rich.markup import escape
 
-from infra.agreement_file import AgreementWrong, read_agreement
-from infra.attempt import Attempt, first_rows, lacking, plant_of
+from infra.agreement.file import AgreementWrong, read_agreement
 from infra.cli.exports import FileOptions, Job, plant_of_file, rows_bar, tell_problems, tell_understood
 from infra.cli.screen import Screen, scores, verdict_in_words
 from infra.clock import now_ms
-from infra.environment import own_environment
-from infra.environments import Environments
+from infra.environments.environment import own_environment
+from infra.environments.store import Environments
 from infra.replay import BadExport
-from infra.sandbox_command import probe_level
+from infra.sandbox.command import probe_level
 from infra.settings import Settings
 from infra.submission import checked
-from infra.tryout import NotLoaded, Tried, Trouble, try_out
-from infra.words import Lang, Phrase
+from infra.tryout.attempt import Attempt, first_rows, lacking, plant_of
+from infra.tryout.tryout import NotLoaded, Tried, Trouble, try_out
+from infra.words.language import Lang, Phrase
 from schemas.agreement import Agreement
 from schemas.evaluation import Evaluation
 

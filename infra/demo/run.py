@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from infra.demo.pump import TAGS, Bench, build_pump, plan_episodes, simulate
-from infra.poc_folder import PocFolder, read_folder
+from infra.poc.folder import PocFolder, read_folder
 from infra.recordings import export_of
 from infra.skab.files import Recording
 from infra.skab.files import read_folder as read_skab

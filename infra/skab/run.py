@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.poc_folder import PocFolder, PocPairing
+from infra.poc.folder import PocFolder, PocPairing
 from infra.recordings import export_of
 from infra.results import Scoreboard
 from infra.skab.files import TAGS, read_folder

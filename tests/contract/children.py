@@ -20,10 +20,10 @@ import psutil
 import pyarrow as pa
 import ruamel.yaml
 
-from infra.candidate import Candidate
-from infra.child_spec import ChildSpec
-from infra.sandbox import Loaded, Sandbox
-from infra.sandbox_command import Level
+from infra.sandbox.candidate import Candidate
+from infra.sandbox.command import Level
+from infra.sandbox.host import Loaded, Sandbox
+from infra.sandbox.spec import ChildSpec
 from models.contract import Contract, Failed, Predicted, read_contract
 from schemas.agreement import Task
 

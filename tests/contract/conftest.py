@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.sandbox import Loaded, Sandbox
-from infra.sandbox_command import LEVELS, Level, probe_level
+from infra.sandbox.command import LEVELS, Level, probe_level
+from infra.sandbox.host import Loaded, Sandbox
 from tests.contract.children import Models, Shared, save_models
 
 #: One loop with one child of many moods at each level.

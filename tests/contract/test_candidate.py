@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-import infra.candidate
-import infra.sandbox
-import infra.standing
-from infra.candidate import Candidate
-from infra.child_process import ChildProcess
-from infra.child_spec import ChildSpec
-from infra.sandbox import Sandbox
-from infra.sandbox_command import Level
-from infra.standing import Backoff
+import infra.sandbox.candidate
+import infra.sandbox.host
+import infra.sandbox.standing
+from infra.sandbox.candidate import Candidate
+from infra.sandbox.command import Level
+from infra.sandbox.host import Sandbox
+from infra.sandbox.process import ChildProcess
+from infra.sandbox.spec import ChildSpec
+from infra.sandbox.standing import Backoff
 from models.contract import Failed
 from tests.contract.children import Models, ask, failed, run, values
 
@@ -137,7 +137,7 @@ def test_a_death_while_loading_is_tried_once_more(models: Models, monkeypatch: p
 def test_a_candidate_whose_process_ends_again_and_again_is_suspended(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(infra.standing, "MOST_ENDS", 4)
+    monkeypatch.setattr(infra.sandbox.standing, "MOST_ENDS", 4)
     started = processes(monkeypatch)
     told: list[tuple[Failed, int]] = []
 
@@ -161,7 +161,7 @@ def test_a_candidate_whose_process_ends_again_and_again_is_suspended(
 def test_a_model_that_cannot_be_loaded_again_and_again_suspends_its_candidate(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(infra.standing, "MOST_LOADS", 3)
+    monkeypatch.setattr(infra.sandbox.standing, "MOST_LOADS", 3)
     started = processes(monkeypatch)
     told: list[tuple[Failed, int]] = []
 
@@ -275,7 +275,7 @@ def test_nothing_is_left_of_a_closed_candidate_not_even_its_warm_child(
             warm.append(self)
             return failure
 
-    monkeypatch.setattr(infra.candidate, "Sandbox", Seen)
+    monkeypatch.setattr(infra.sandbox.candidate, "Sandbox", Seen)
 
     async def main() -> None:
         async with candidate(models.spec("moods", timeout_s=1), best) as kept:
@@ -296,7 +296,7 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> list[ChildProcess]:
             super().__init__(*arguments, **more)
             seen.append(self)
 
-    monkeypatch.setattr(infra.sandbox, "ChildProcess", Seen)
+    monkeypatch.setattr(infra.sandbox.host, "ChildProcess", Seen)
     return seen
 
 

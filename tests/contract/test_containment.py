@@ -26,16 +26,16 @@ import psutil
 import pytest
 import ruamel.yaml
 
-import infra.cgroups
-import infra.escape
-from infra.cgroups import hierarchies
-from infra.child_spec import ChildSpec
-from infra.containment import HOLDS, WHAT, forget_probe, outside, probe, probe_level, try_level
-from infra.containment_advice import advice, kernel
-from infra.environment import own_environment
-from infra.sandbox import Loaded, Sandbox
-from infra.sandbox_command import Level, launch
-from infra.uids import is_root
+import infra.sandbox.cgroups
+import infra.sandbox.escape
+from infra.environments.environment import own_environment
+from infra.sandbox.advice import advice, kernel
+from infra.sandbox.cgroups import hierarchies
+from infra.sandbox.command import Level, launch
+from infra.sandbox.containment import HOLDS, WHAT, forget_probe, outside, probe, probe_level, try_level
+from infra.sandbox.host import Loaded, Sandbox
+from infra.sandbox.spec import ChildSpec
+from infra.sandbox.uids import is_root
 from models import child
 from models.confine import MACHINES, Confinement, landlock_version
 from models.contract import Contract, Failed, Predicted, read_contract
@@ -111,7 +111,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
     code = folder / "code"
     code.mkdir()
-    for source in (Path(infra.escape.__file__), HOSTILE / "attacks.py"):
+    for source in (Path(infra.sandbox.escape.__file__), HOSTILE / "attacks.py"):
         shutil.copy(source, code)
     sys.path.insert(0, str(code))
     try:
@@ -416,7 +416,7 @@ def test_a_candidate_has_a_group_of_the_kernel_while_it_runs(level: Level, saved
         await running.close()
         while new in groups():  # bubblewrap's own processes may end a moment later
             for one in hierarchies():
-                infra.cgroups.sweep(one, young_s=0)
+                infra.sandbox.cgroups.sweep(one, young_s=0)
             await asyncio.sleep(0.01)
 
     asyncio.run(main())
@@ -473,7 +473,7 @@ def test_without_bubblewrap_the_level_is_what_is_really_there(without_bubblewrap
 def test_a_level_that_lets_one_attempt_through_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """The filter of system calls gone, namespaces alone do not hold everything."""
     require("full")
-    monkeypatch.setattr("infra.confinement.Confinement", functools.partial(unsealed, Confinement))
+    monkeypatch.setattr("infra.sandbox.confinement.Confinement", functools.partial(unsealed, Confinement))
     found = try_level("full")
     assert not found.holds
     assert "fork" in {one.what for one in found.missed}

@@ -15,17 +15,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-import infra.pythons
-from infra.environment import (
+import infra.environments.pythons
+from infra.environments.build import Limits, disk_bytes
+from infra.environments.environment import (
     Environment,
     EnvironmentUnavailable,
     EnvironmentUnusable,
     own_environment,
 )
-from infra.environment_build import Limits, disk_bytes
-from infra.environments import Environments
-from infra.pythons import OLDEST, pythons_here
-from infra.uv import Uv
+from infra.environments.pythons import OLDEST, pythons_here
+from infra.environments.store import Environments
+from infra.environments.uv import Uv
 from tests.contract.wheel_index import WheelIndex, serving
 
 pytestmark = [pytest.mark.timeout(120)]
@@ -65,7 +65,7 @@ def builder(home: Path) -> Iterator[Builder]:
     program = """
         import sys
         from pathlib import Path
-        from infra.environments import Environments
+        from infra.environments.store import Environments
         print(Environments(Path(sys.argv[1])).of(Path(sys.argv[2])).packages)
     """
     with contextlib.ExitStack() as stack:
@@ -319,7 +319,7 @@ def test_a_python_is_looked_for_once_and_again_when_it_is_gone(
     asked = model(tmp_path / "model", "forest", python=".".join(map(str, other.version)))
     first = environments.of(asked)
     with monkeypatch.context() as patched:
-        patched.setattr(infra.pythons, "pythons_here", lambda uv: [])
+        patched.setattr(infra.environments.pythons, "pythons_here", lambda uv: [])
         assert environments.of(asked) == first
     note = first.packages.parent / "python.json"
     note.write_text(note.read_text().replace(str(first.interpreter), str(tmp_path / "gone")))

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra.child_spec import ChildSpec
-from infra.environment import Environment, own_environment
-from infra.environments import Environments
-from infra.model_files import contract_of
-from infra.sandbox_command import Level
+from infra.environments.environment import Environment, own_environment
+from infra.environments.store import Environments
+from infra.mlflow.files import contract_of
+from infra.sandbox.command import Level
+from infra.sandbox.spec import ChildSpec
 from models.contract import Predicted
 from schemas.agreement import Task
 from tests.contract.children import run, sandbox, stream

@@ -4,7 +4,7 @@ from importlib import import_module
 
 from mlflow.server import constants
 
-from infra import mlflow_server
+from infra.mlflow import server as mlflow_server
 
 
 def test_the_servers_options_still_have_the_names_used_here() -> None:

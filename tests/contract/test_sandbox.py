@@ -15,12 +15,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-import infra.sandbox
-import infra.sandbox_command
-from infra.child_process import STDERR_BYTES
-from infra.environment import own_environment
-from infra.sandbox import Sandbox, SandboxUnavailable
-from infra.sandbox_command import Launch, Level, probe_level
+import infra.sandbox.command
+import infra.sandbox.host
+from infra.environments.environment import own_environment
+from infra.sandbox.command import Launch, Level, probe_level
+from infra.sandbox.host import Sandbox, SandboxUnavailable
+from infra.sandbox.process import STDERR_BYTES
 from models.contract import Failed, Predicted
 from schemas.agreement import Task
 from tests.contract.children import (
@@ -275,7 +275,7 @@ def test_nothing_is_left_of_a_closed_child_not_even_what_it_forked(models: Model
 def test_the_child_ends_with_its_platform(models: Models, level: Level, tmp_path: Path) -> None:
     program = f"""
         import asyncio, pickle
-        from infra.sandbox import Sandbox
+        from infra.sandbox.host import Sandbox
         async def main():
             spec = pickle.load(open({str(tmp_path / "spec")!r}, "rb"))
             child = Sandbox(spec, level={level!r})
@@ -287,7 +287,7 @@ def test_the_child_ends_with_its_platform(models: Models, level: Level, tmp_path
     import pickle
 
     (tmp_path / "spec").write_bytes(pickle.dumps(models.spec("moods")))
-    root = Path(infra.sandbox.__file__).parent.parent
+    root = Path(infra.sandbox.host.__file__).parents[2]
     platform = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True, cwd=root
     )
@@ -323,7 +323,7 @@ def test_bubblewrap_hides_files_and_processes(models: Models, moods: Shared, lev
     def true(expression: str) -> None:
         assert values(moods.ask(f"eval:{expression}")) == [1, 1, 1], expression
 
-    platform = str(Path(infra.sandbox.__file__).parent.parent)
+    platform = str(Path(infra.sandbox.host.__file__).parents[2])
     true(f"not os.path.exists({platform!r})")
     true(f"not os.path.exists({str(models.root)!r})")
     true("not os.path.exists('/etc/passwd') and not os.path.exists('/home')")
@@ -380,7 +380,7 @@ def test_a_sandbox_that_does_not_start_is_no_fault_of_the_candidate(
     def broken(model: Path, *more: Any) -> Launch:
         return Launch(argv=argv, env={}, model=str(model), packages=())
 
-    monkeypatch.setattr(infra.sandbox, "launch", broken)
+    monkeypatch.setattr(infra.sandbox.host, "launch", broken)
 
     async def main() -> None:
         with pytest.raises(SandboxUnavailable):
@@ -394,8 +394,8 @@ def test_without_bubblewrap_the_level_is_not_full(monkeypatch: pytest.MonkeyPatc
         return None
 
     monkeypatch.setattr("shutil.which", hidden)
-    infra.sandbox_command.forget_probe()
+    infra.sandbox.command.forget_probe()
     try:
         assert probe_level() != "full"
     finally:
-        infra.sandbox_command.forget_probe()
+        infra.sandbox.command.forget_probe()

@@ -10,9 +10,9 @@ import numpy as np
 import psutil
 import pytest
 
-import infra.sandbox
-from infra.child_process import Meter
-from infra.sandbox_command import Level
+import infra.sandbox.host
+from infra.sandbox.command import Level
+from infra.sandbox.process import Meter
 from models.contract import Failed, Predicted
 from tests.contract.children import Models, Shared, ask, failed, family, run, sandbox, stream, values
 
@@ -84,7 +84,7 @@ def test_an_answer_that_took_too_much_cpu_time_is_none(
     models: Models, best: Level, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nobody looks before the answer.
-    monkeypatch.setattr(infra.sandbox, "_LOOK_S", 90)
+    monkeypatch.setattr(infra.sandbox.host, "_LOOK_S", 90)
 
     async def main() -> None:
         async with sandbox(models.spec("moods", cpu_s=0.1, timeout_s=100), best) as child:

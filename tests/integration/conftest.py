@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from infra.client import Client
-from infra.kafka_broker import EmbeddedKafka
-from infra.mlflow_server import MlflowServer
+from infra.kafka.broker import EmbeddedKafka
+from infra.mlflow.server import MlflowServer
 from infra.settings import Addresses
 from tests.integration import models as tiny_models
 from tests.integration.commands import Json, Running

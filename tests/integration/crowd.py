@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from infra import kafka_admin
+from infra.kafka import admin as kafka_admin
 from infra.recordings import export_of
 from infra.replay import replay
 from schemas.agreement import Agreement, Limits

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
 
-from infra import kafka_admin
 from infra.errors import (
     BrokerUnavailable,
     FolderBusy,
@@ -23,7 +22,8 @@ from infra.errors import (
     TopicMismatch,
     TopicMissing,
 )
-from infra.kafka_broker import EmbeddedKafka
+from infra.kafka import admin as kafka_admin
+from infra.kafka.broker import EmbeddedKafka
 from streams.envelope import RawRecord
 from streams.topics import MESSAGE_BYTES, TopicSpec
 from tests.gone import wait_until_gone
@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[2]
 PARENT = """
 import sys, time
 from pathlib import Path
-from infra.kafka_broker import EmbeddedKafka
+from infra.kafka.broker import EmbeddedKafka
 
 broker = EmbeddedKafka(Path(sys.argv[1]))
 broker.start()

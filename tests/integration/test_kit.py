@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from infra.demo.pump import TAGS, plan_episodes, simulate
-from infra.history import History
-from infra.kit import write_kit
-from infra.model_files import contract_of, read_mlmodel
-from infra.words import Phrase
+from infra.kit.contents import write_kit
+from infra.kit.history import History
+from infra.mlflow.files import contract_of, read_mlmodel
+from infra.words.language import Phrase
 from models.child import Answers
 from models.contract import check_signature
 from schemas.agreement import Acceptance, Agreement, Task

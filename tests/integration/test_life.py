@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 
-from infra import kafka_admin
-from infra.groups import runner_group, scorer_group
+from infra.kafka import admin as kafka_admin
+from infra.kafka.groups import runner_group, scorer_group
 from schemas.ledger import Ended
 from streams import topics
 from streams.ledger_codec import decode

@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 from sklearn.linear_model import LinearRegression
 
 from infra.errors import FolderBusy, MlflowUnavailable, PortTaken
-from infra.mlflow_server import MlflowServer
+from infra.mlflow.server import MlflowServer
 from tests.gone import wait_until_gone
 
 pytestmark = pytest.mark.integration
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 PARENT = """
 import sys, time
 from pathlib import Path
-from infra.mlflow_server import MlflowServer
+from infra.mlflow.server import MlflowServer
 
 server = MlflowServer(Path(sys.argv[1]))
 server.start()

@@ -15,8 +15,8 @@ import psutil
 import pytest
 import yaml
 
-from infra import kafka_admin
 from infra.faust_worker import BROKEN_WORLD
+from infra.kafka import admin as kafka_admin
 from schemas.events import (
     AuditReported,
     CapacityReported,

@@ -12,10 +12,10 @@ import typer
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from typer.testing import CliRunner
 
-from infra import kafka_admin
 from infra.cli.replay import replay as command
 from infra.errors import BrokerUnavailable, TopicMissing
-from infra.kafka_broker import EmbeddedKafka
+from infra.kafka import admin as kafka_admin
+from infra.kafka.broker import EmbeddedKafka
 from infra.ports import free_ports
 from infra.replay import ReplayBroken, ReplayReport, read_exports, read_labels, replay
 from schemas.labels import LABEL_RECORD, IntervalLabel, Watermark

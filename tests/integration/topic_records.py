@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from infra import kafka_admin
+from infra.kafka import admin as kafka_admin
 from schemas.evaluation import Evaluation, Verdict
 from schemas.events import Fact
 from streams import topics

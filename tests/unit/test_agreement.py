@@ -12,14 +12,14 @@ from click.testing import Result
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
-from infra.agreement_check import plan_of, remarks
-from infra.agreement_diff import changes
-from infra.agreement_file import AgreementWrong, read_agreement
-from infra.agreement_names import NAMES, name_of
-from infra.agreement_words import RECORDED, document
+from infra.agreement.check import plan_of, remarks
+from infra.agreement.diff import changes
+from infra.agreement.file import AgreementWrong, read_agreement
+from infra.agreement.names import NAMES, name_of
+from infra.agreement.words import RECORDED, document
 from infra.cli.agreement import app
-from infra.poc_template import poc_files
-from infra.words import Lang
+from infra.poc.template import poc_files
+from infra.words.language import Lang
 from schemas.agreement import Acceptance, Agreement, Baseline, Task
 from schemas.terms import Cost, Decision
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from infra.agreement_words import document
-from infra.words import Lang
+from infra.agreement.words import document
+from infra.words.language import Lang
 from models.baselines import Baselines, rows_before
 from schemas.agreement import Agreement, Baseline
 from streams.context import Context

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import infra.cgroups
-from infra.cgroups import Hierarchy, hierarchies, joining
+import infra.sandbox.cgroups
+from infra.sandbox.cgroups import Hierarchy, hierarchies, joining
 
 
 def mounted(place: Path, options: str = "") -> str:
@@ -32,7 +32,7 @@ def test_a_group_or_the_one_above_it_that_was_delegated_is(
     group = tmp_path / "system.slice" / "fieldproof.service"
     (group / "main").mkdir(parents=True)
     (group / "cgroup.controllers").write_text("cpu memory pids\n")
-    monkeypatch.setattr(infra.cgroups, "_marked", lambda place, name: place == group)
+    monkeypatch.setattr(infra.sandbox.cgroups, "_marked", lambda place, name: place == group)
     for own in ("", "/main"):
         (found,) = hierarchies(f"0::/system.slice/fieldproof.service{own}\n", mounted(tmp_path))
         assert found == Hierarchy(place=group, unified=True, controllers=("memory", "pids"))
@@ -45,7 +45,7 @@ def test_nothing_can_be_made_where_nothing_is_mounted_or_known(tmp_path: Path) -
 
 def test_a_command_joins_a_group_with_its_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = Hierarchy(place=tmp_path, unified=False, controllers=("memory",))
-    monkeypatch.setattr(infra.cgroups, "hierarchies", lambda: [place])
+    monkeypatch.setattr(infra.sandbox.cgroups, "hierarchies", lambda: [place])
     argv = joining(("/bin/true", "x"), memory_bytes=1 << 30, tasks=10)
     assert argv[-2:] == ("/bin/true", "x")
     (group,) = (tmp_path / "fieldproof").iterdir()
@@ -55,7 +55,7 @@ def test_a_command_joins_a_group_with_its_limits(tmp_path: Path, monkeypatch: py
 
 def test_a_command_is_as_it_was_where_no_group_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     place = Hierarchy(place=Path("/proc/nowhere"), unified=False, controllers=("pids",))
-    monkeypatch.setattr(infra.cgroups, "hierarchies", lambda: [place])
+    monkeypatch.setattr(infra.sandbox.cgroups, "hierarchies", lambda: [place])
     assert joining(("/bin/true",), memory_bytes=None, tasks=1) == ("/bin/true",)
 
 
@@ -66,7 +66,7 @@ def test_groups_of_processes_that_have_ended_are_removed(tmp_path: Path) -> None
     young = tmp_path / "fieldproof" / f"{os.getpid()}-0"
     for group in (gone, others, young):
         group.mkdir(parents=True)
-    infra.cgroups.sweep(place)
+    infra.sandbox.cgroups.sweep(place)
     assert not gone.exists() and others.exists() and young.exists()
-    infra.cgroups.sweep(place, young_s=0)
+    infra.sandbox.cgroups.sweep(place, young_s=0)
     assert not young.exists()

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra.child_answers import Cost, Loaded, meaning
-from infra.child_spec import ChildSpec
-from infra.child_wire import Answer, Due
+from infra.sandbox.answers import Cost, Loaded, meaning
+from infra.sandbox.spec import ChildSpec
+from infra.sandbox.wire import Answer, Due
 from models import child
 from models.contract import Contract, Failed, Predicted
 from schemas.agreement import Task

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.child_wire import Answer, Due, Received, Wire
+from infra.sandbox.wire import Answer, Due, Received, Wire
 from models import child
 
 ANSWERED = frozenset({child.PREDICTED, *child.FAILURES})

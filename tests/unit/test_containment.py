@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-import infra.confinement
-import infra.uids
-from infra.bubblewrap import Bind, bubblewrap
-from infra.confinement import Launch, Level, Program, command
-from infra.containment import HOLDS, Finding, Probe, Trial
-from infra.containment_advice import Kernel, advice
-from infra.environment import Environment, own_environment
-from infra.uids import free_uid, readable
+import infra.sandbox.confinement
+import infra.sandbox.uids
+from infra.environments.environment import Environment, own_environment
+from infra.sandbox.advice import Kernel, advice
+from infra.sandbox.bubblewrap import Bind, bubblewrap
+from infra.sandbox.confinement import Launch, Level, Program, command
+from infra.sandbox.containment import HOLDS, Finding, Probe, Trial
+from infra.sandbox.uids import free_uid, readable
 from streams.holding import why_not
 
 GOOD = Kernel(bubblewrap="/usr/bin/bwrap", landlock=7, machine="x86_64", forbidding={}, container=False)
@@ -144,13 +144,13 @@ def test_the_platforms_packages_are_not_shown_where_they_are_installed_among_the
     packages = tmp_path / "site-packages"
     for name in ("numpy", "infra", "models"):
         (packages / name).mkdir(parents=True)
-    monkeypatch.setattr(infra.confinement, "_PLATFORM", packages)
+    monkeypatch.setattr(infra.sandbox.confinement, "_PLATFORM", packages)
     own = own_environment()
     environment = Environment(interpreter=own.interpreter, prefix=own.prefix, packages=packages)
     full = started(tmp_path, "full", environment).argv
     for name in ("infra", "models", "schemas"):
         assert pairs(full, "--tmpfs", f"/candidate/packages/{name}")
-    read, listed = infra.confinement._without_platform([str(packages.parent), "/usr/lib"])
+    read, listed = infra.sandbox.confinement._without_platform([str(packages.parent), "/usr/lib"])
     assert {"/usr/lib", f"{packages}/numpy"} <= set(read)
     assert listed == [str(tmp_path), str(packages)]
     assert not any("infra" in path or "models" in path for path in read)
@@ -170,7 +170,7 @@ def test_a_candidate_runs_with_the_environment_it_is_given(tmp_path: Path) -> No
 
 
 def test_bubblewrap_is_asked_for_every_namespace_and_no_capability(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.bubblewrap._disable_userns", lambda program: ("--disable-userns",))
+    monkeypatch.setattr("infra.sandbox.bubblewrap._disable_userns", lambda program: ("--disable-userns",))
     binds = [Bind(source="/lib"), Bind(source="usr/lib64", target="/lib64", missing="link")]
     argv = bubblewrap(binds, hidden=["/lib/infra"], variables={"TZ": "UTC"}, scratch_bytes=1024, root=False)
     for wanted in (
@@ -196,19 +196,19 @@ def test_bubblewrap_is_asked_for_every_namespace_and_no_capability(monkeypatch: 
 
 def test_users_of_one_process_differ_until_they_are_all_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: set[int] = set()
-    monkeypatch.setattr(infra.uids, "_taken", lambda: taken)
+    monkeypatch.setattr(infra.sandbox.uids, "_taken", lambda: taken)
     for _ in range(256):
         taken.add(free_uid())
     assert len(taken) == 256
     assert min(taken) == 0x40000000 + os.getpid() * 256
-    with pytest.raises(infra.uids.NoFreeUser):
+    with pytest.raises(infra.sandbox.uids.NoFreeUser):
         free_uid()
     freed = taken.pop()
     assert free_uid() == freed
 
 
 def test_the_users_of_processes_are_read_from_the_kernel() -> None:
-    assert os.getuid() in infra.uids._taken()
+    assert os.getuid() in infra.sandbox.uids._taken()
 
 
 def test_what_others_can_read_is_told_by_the_modes(tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ import json
 import pytest
 from typer.testing import CliRunner, Result
 
-import infra.containment
-import infra.containment_advice
 import infra.machine
+import infra.sandbox.advice
+import infra.sandbox.containment
 from infra.cli.main import app
-from infra.containment import HOLDS, Finding, Probe, Trial
-from infra.containment_advice import Kernel
 from infra.machine import Fact
-from infra.words import Phrase
+from infra.sandbox.advice import Kernel
+from infra.sandbox.containment import HOLDS, Finding, Probe, Trial
+from infra.words.language import Phrase
 
 GOOD = Fact(key="cores", name=Phrase("cores", "코어"), value="2")
 MISSING = Fact(
@@ -25,15 +25,15 @@ MISSING = Fact(
 def told(monkeypatch: pytest.MonkeyPatch, *options: str, facts: tuple[Fact, ...] = (GOOD,)) -> Result:
     """The command's words on a machine without bubblewrap."""
     reduced = tuple(
-        Finding(what=what, held=what in HOLDS["reduced"], told="") for what in infra.containment.WHAT
+        Finding(what=what, held=what in HOLDS["reduced"], told="") for what in infra.sandbox.containment.WHAT
     )
     probe = Probe(
         level="reduced",
         trials=(Trial(level="full", broken="no bwrap"), Trial(level="reduced", findings=reduced)),
     )
     there = Kernel(bubblewrap=None, landlock=7, machine="x86_64", forbidding={}, container=False)
-    monkeypatch.setattr(infra.containment, "probe", lambda: probe)
-    monkeypatch.setattr(infra.containment_advice, "kernel", lambda: there)
+    monkeypatch.setattr(infra.sandbox.containment, "probe", lambda: probe)
+    monkeypatch.setattr(infra.sandbox.advice, "kernel", lambda: there)
     monkeypatch.setattr(infra.machine, "machine", lambda settings: facts)
     return CliRunner().invoke(app, ["doctor", *options])
 
@@ -67,7 +67,7 @@ def test_programs_get_one_object(monkeypatch: pytest.MonkeyPatch) -> None:
     record = json.loads(told(monkeypatch, "--json").stdout)
     assert record["level"] == "reduced"
     assert [one["holds"] for one in record["levels"]] == [False, True]
-    assert [one["what"] for one in record["levels"][1]["findings"]] == list(infra.containment.WHAT)
+    assert [one["what"] for one in record["levels"][1]["findings"]] == list(infra.sandbox.containment.WHAT)
     assert record["advice"][0].keys() == {"en", "ko"}
     assert record["machine"][0]["ok"] is True
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from agents.figures import LEAST_REFERENCE
-from agents.scorer import evaluations
+from agents.scores import evaluations
 from models.drift import error_drift, largest_difference, stability_index
 from models.metrics import AnomalyMetrics, RegressionMetrics
 from schemas.evaluation import ErrorDrift, Evaluation, InputDrift

@@ -10,12 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.environment import own_environment_fits
-from infra.environments import Recipe
-from infra.package_index import index_settings
-from infra.pythons import Python, nearest
-from infra.requirements_file import MAX_BYTES, Refused, Requirements, read_requirements, requirements_of
-from infra.uv import Ran
+from infra.environments.environment import own_environment_fits
+from infra.environments.package_index import index_settings
+from infra.environments.pythons import Python, nearest
+from infra.environments.requirements import (
+    MAX_BYTES,
+    Refused,
+    Requirements,
+    read_requirements,
+    requirements_of,
+)
+from infra.environments.store import Recipe
+from infra.environments.uv import Ran
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 

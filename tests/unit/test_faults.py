@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.child_spec import ChildSpec
+from infra.sandbox.spec import ChildSpec
 from models.contract import Contract
 from models.faults import KNOWN, known_exception, known_place
 from schemas.agreement import Task

@@ -17,9 +17,9 @@ from infra import client as client_module
 from infra import errors, supervisor
 from infra.client import Client, NoAnswer, Unknown
 from infra.errors import BrokerUnavailable, InfraError
-from infra.groups import CONTROL, runner_group, scorer_group
-from infra.model_files import UnusableModel, contract_of, digest_of, read_mlmodel
-from infra.model_registry import Registered
+from infra.kafka.groups import CONTROL, runner_group, scorer_group
+from infra.mlflow.files import UnusableModel, contract_of, digest_of, read_mlmodel
+from infra.mlflow.registry import Registered
 from infra.request_ids import request_id
 from infra.settings import Addresses, Settings, running
 from infra.submission import NAME_CHARS, _candidate, checked, readable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from infra.kafka_broker import new_cluster_id
+from infra.kafka.broker import new_cluster_id
 
 
 def test_no_cluster_id_looks_like_an_option_to_kafkas_tools() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.errors import JarMismatch
-from infra.kafka_jars import LOCK_PATH, Lock, LockedJar, ensure_jars, lock_text, read_lock
+from infra.kafka.jars import LOCK_PATH, Lock, LockedJar, ensure_jars, lock_text, read_lock
 
 CONTENT = b"a jar"
 JAR = LockedJar(

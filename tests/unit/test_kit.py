@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra import history as history_module
-from infra.extract import cut_of, withheld
-from infra.history import Cut, History, history_until
-from infra.kit import KitNotWritten, check_new, write_kit
-from infra.kit_script import notebook, script
-from infra.sample import LEAST_ROWS, Handed, statistics, write_sample
-from infra.words import Phrase
+from infra.kit import history as history_module
+from infra.kit.contents import KitNotWritten, check_new, write_kit
+from infra.kit.extract import cut_of, withheld
+from infra.kit.history import Cut, History, history_until
+from infra.kit.sample import LEAST_ROWS, Handed, statistics, write_sample
+from infra.kit.script import notebook, script
+from infra.words.language import Phrase
 from schemas.agreement import Acceptance, Agreement, LabelRule, Task
 from schemas.base import Offsets
 from schemas.events import Fact, RehearsalStarted, TrialStarted

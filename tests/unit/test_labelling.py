@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.scorer import evaluations
+from agents.scores import evaluations
 from schemas.agreement import Task
 from schemas.evaluation import LabelStatistics, Spent
 from schemas.terms import Cost

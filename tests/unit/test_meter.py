@@ -6,7 +6,7 @@ import subprocess
 import sys
 import textwrap
 
-from infra.child_process import Meter, ending
+from infra.sandbox.process import Meter, ending
 
 BURNS = """
     import sys, time

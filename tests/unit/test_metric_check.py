@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from agents.decisions import evidence
-from infra.said import said
+from infra.words.said import said
 from models.dependence import dependence, unit_check
 from models.losses import FULL, Losses, Share
 from models.metric_check import Check, Early, Sample, best_constant

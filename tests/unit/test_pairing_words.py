@@ -16,12 +16,12 @@ from infra.cli.apply import Status, carry_out
 from infra.cli.asking import ask
 from infra.cli.screen import Screen
 from infra.client import Answer
-from infra.fact_names import kind_of
-from infra.fact_words import deployed, fault_in_words, told
-from infra.pairing_words import lines, story, why
-from infra.poc_folder import read_folder
-from infra.said import said
-from infra.words import Lang
+from infra.poc.folder import read_folder
+from infra.words.fact_names import kind_of
+from infra.words.facts import deployed, fault_in_words, told
+from infra.words.language import Lang
+from infra.words.pairings import lines, story, why
+from infra.words.said import said
 from models.rehearsal import rehearsed
 from schemas import events, requests
 from schemas.evaluation import Counts

@@ -18,12 +18,12 @@ from typer.testing import CliRunner
 from infra.cli.apply import Status, carry_out
 from infra.cli.apply import apply as apply_command
 from infra.cli.init import init as init_command
-from infra.poc_columns import Draft, draft_of
-from infra.poc_folder import FolderProblems, read_folder
-from infra.poc_template import ExampleTag, FolderNotWritten, poc_files, write_folder
+from infra.poc.columns import Draft, draft_of
+from infra.poc.folder import FolderProblems, read_folder
+from infra.poc.template import ExampleTag, FolderNotWritten, poc_files, write_folder
+from infra.poc.yaml_document import MAX_BYTES, Problem, read_document
 from infra.request_ids import request_id
-from infra.words import Lang, language
-from infra.yaml_document import MAX_BYTES, Problem, read_document
+from infra.words.language import Lang, language
 from schemas.agreement import Task
 from schemas.events import Fact
 from schemas.requests import Command

@@ -14,6 +14,7 @@ import pytest
 
 from agents import scorer as module
 from agents.scorer import Folded, Scorer
+from agents.scores import evaluations, measures_for, new_book
 from infra.state import StateFiles
 from schemas.base import Offsets
 from schemas.evaluation import Evaluation, Outcome, Verdict
@@ -629,7 +630,7 @@ def test_an_entry_of_another_key_is_no_entry() -> None:
     record = Broker().append(LEDGER, value, key=b"another", listed=listed)
     assert isinstance(folded.take(record), Rejected)
     assert folded.books == {}
-    assert Book(pairing=key.decode(), measures_for=module.measures_for).entries == 0
+    assert new_book(key.decode()).entries == 0
 
 
 def test_one_evaluation_a_candidate_stands_of_its_trial_or_else_of_its_last_rehearsal() -> None:
@@ -637,7 +638,7 @@ def test_one_evaluation_a_candidate_stands_of_its_trial_or_else_of_its_last_rehe
     first, second = (f"{CANDIDATE}.rehearsal-{number}" for number in (1, 2))
 
     def rows(number: int) -> list[int]:
-        book = Book(pairing=PAIRING, measures_for=module.measures_for)
+        book = Book(pairing=PAIRING, measures_for=measures_for)
         entries: list[Entry] = []
         for place, name in enumerate([first, second, CANDIDATE][:number]):
             phase = "trial" if name == CANDIDATE else "rehearsal"
@@ -648,7 +649,7 @@ def test_one_evaluation_a_candidate_stands_of_its_trial_or_else_of_its_last_rehe
             entries += [begun, examples.outcome(place, answers=answers, first=0, deployment=name)]
         for offset, entry in enumerate(entries):
             book.fold(entry, offset=offset, digest=bytes(32))
-        found = module.evaluations(book, partition=0, offset=9, at_ms=0, final=False)
+        found = evaluations(book, partition=0, offset=9, at_ms=0, final=False)
         assert [one.candidate for one in found] == ["t2q-v1"]
         return [found[0].counts.rows_in, found[0].phase == "trial"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from infra.demo.saving import Detector, save
-from infra.shipped import shipped
+from infra.sandbox.shipped import shipped
 
 
 @pytest.fixture(scope="module")

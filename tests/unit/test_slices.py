@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from agents.scorer import evaluations
-from infra.agreement_words import document
-from infra.words import Lang
+from agents.scores import evaluations
+from infra.agreement.words import document
+from infra.words.language import Lang
 from schemas.agreement import Agreement
 from schemas.evaluation import SliceScores
 from schemas.slices import Slice

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from infra.standing import MAKING_GOOD, MOST_ENDS, MOST_LOADS, Backoff, Standing
+from infra.sandbox.standing import MAKING_GOOD, MOST_ENDS, MOST_LOADS, Backoff, Standing
 
 
 def after(events: Iterable[str]) -> Standing:

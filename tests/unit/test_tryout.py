@@ -13,13 +13,13 @@ import pytest
 import typer.main
 from typer.testing import CliRunner, Result
 
-from infra.attempt import Attempt, first_rows, lacking, plant_of
 from infra.cli.exports import FileOptions
 from infra.cli.main import app
-from infra.environment import own_environment
-from infra.memory import MemoryTopics
+from infra.environments.environment import own_environment
 from infra.recordings import export_of
-from infra.tryout import AHEAD, Trial, Tried
+from infra.tryout.attempt import Attempt, first_rows, lacking, plant_of
+from infra.tryout.memory import MemoryTopics
+from infra.tryout.tryout import AHEAD, Trial, Tried
 from models.contract import Column, Contract, Failed, Predicted
 from schemas.agreement import Acceptance, Agreement, Baseline, LabelRule, Task
 from schemas.evaluation import Counts, Evaluation, Outcome
