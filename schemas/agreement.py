@@ -13,7 +13,19 @@ from pydantic import Field, model_validator
 from schemas.base import AssetName, Digest, Record, TagName
 from schemas.baselines import Baseline, LabelValue
 from schemas.slices import Slice
-from schemas.terms import Cost, Days, Decision, Disclosure, Phases, Quotas, Retention, Rights, Share, wrong
+from schemas.terms import (
+    Cost,
+    Days,
+    Decision,
+    Disclosure,
+    Keys,
+    Phases,
+    Quotas,
+    Retention,
+    Rights,
+    Share,
+    wrong,
+)
 
 __all__ = [
     "ANOMALY_CLASSES",
@@ -189,6 +201,8 @@ class Agreement(Record):
     #: Days within which the other side has to consent, and within which either may object to a verdict.
     respond_days: Days = 14
     objection_days: Days = 14
+    #: The keys under which evidence is signed; the installation's are put in where none are given.
+    keys: Keys | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -48,5 +48,8 @@ Moment = Annotated[datetime, AfterValidator(_as_utc)]
 #: Offsets of a topic by partition. JSON turns the keys into text and pydantic turns them back.
 Offsets = dict[int, int]
 
+#: An Ed25519 public key, 32 bytes in lower-case hexadecimal.
+PublicKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
 #: A SHA-256 sum in lower-case hexadecimal.
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from schemas.agreement import Agreement
-from schemas.base import Digest, Ident, Moment, Offsets, Record
+from schemas.base import Digest, Ident, Moment, Offsets, PublicKey, Record
 from schemas.evaluation import Outcome
 from schemas.faults import Fault
 from schemas.pairing import Candidate, Phase, Rehearsal
@@ -254,6 +254,14 @@ class PairingExpired(Record):
     waited_for: tuple[Ident, ...]
 
 
+class KeyPublished(Record):
+    """Evidence of a plant, or of control, is signed under this key from now on; agreements keep the keys that they seal."""
+
+    kind: Literal["key_published"] = "key_published"
+    holder: Ident
+    key: PublicKey
+
+
 class PlantPaused(Record):
     kind: Literal["plant_paused"] = "plant_paused"
     plant: Ident
@@ -313,6 +321,7 @@ Body = Annotated[
     | DeploymentSuspended
     | AuditReported
     | CapacityReported
+    | KeyPublished
     | RequestRefused,
     Field(discriminator="kind"),
 ]

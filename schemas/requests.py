@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from schemas.agreement import Agreement
-from schemas.base import Digest, Ident, Moment, Record
+from schemas.base import Digest, Ident, Moment, PublicKey, Record
 from schemas.evaluation import Outcome
 from schemas.faults import Fault
 from schemas.pairing import Candidate, Rehearsal
@@ -180,6 +180,15 @@ class RecordFollowUp(Record):
     note: str = ""
 
 
+class PublishKey(Record):
+    """Makes the key known under which evidence is signed. Asked by a plant's owner, and by the operator for control."""
+
+    kind: Literal["publish_key"] = "publish_key"
+    #: A plant, or `operator` for control.
+    holder: Ident
+    key: PublicKey
+
+
 class PausePlant(Record):
     """Pauses a plant's telemetry: no candidate is given a frame until it is resumed. Asked by the plant's owner."""
 
@@ -292,7 +301,8 @@ Command = Annotated[
     | ReportSuspended
     | ReturnCandidate
     | ReportAudit
-    | ReportCapacity,
+    | ReportCapacity
+    | PublishKey,
     Field(discriminator="kind"),
 ]
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from schemas.base import Ident, Record
+from schemas.base import Ident, PublicKey, Record
 
 #: A length of time in days; parts of a day are fine.
 Days = Annotated[float, Field(gt=0, le=3650)]
@@ -292,6 +292,15 @@ class Rights(Record):
         "(라벨·예측·점수는 제조사에 속하며, 스타트업은 자기 점수를 보관할 수 있다.)"
     )
     model: Text = "The model stays the start-up's. (모델은 스타트업에 속한다.)"
+
+
+class Keys(Record):
+    """Whose signatures stand under the evidence of this proof (서명 키): Ed25519 public keys."""
+
+    #: Of the manufacturer for its plant.
+    plant: PublicKey
+    #: Of the installation that judges requests.
+    control: PublicKey
 
 
 class Retention(Record):

@@ -6,10 +6,10 @@ from schemas.agreement import Agreement
 from schemas.base import Ident, Offsets
 from schemas.events import AgreementAmended, ConsentGiven, PairingProposed
 from schemas.pairing import Pairing, Phase
-from schemas.parties import Plant, Role
+from schemas.parties import Role
 from schemas.requests import AmendAgreement, ConsentToAgreement, ProposePairing
 from schemas.words import Phrase
-from streams import names
+from streams import names, topics
 from streams.conditions import asked_by, existing, fits, fits_candidates, require, stands_in, with_role
 from streams.lifecycle import Installation, who_acts_next
 
@@ -38,6 +38,7 @@ def proposed(party: Ident, command: ProposePairing, state: Installation) -> Pair
         f"ID가 {command.pairing!r}인 매칭이 이미 있습니다. 새 ID를 써 주세요.",
     )
     fits(command.agreement.assets, command.agreement.inputs, state.plants[need.plant])
+    _seals_keys_in_use(command.agreement, need.plant, state)
     return PairingProposed(
         pairing=command.pairing,
         need=command.need,
@@ -47,7 +48,19 @@ def proposed(party: Ident, command: ProposePairing, state: Installation) -> Pair
     )
 
 
-def amended(party: Ident, command: AmendAgreement, pairing: Pairing, plant: Plant) -> AgreementAmended:
+def _seals_keys_in_use(agreement: Agreement, plant: Ident, state: Installation) -> None:
+    sealed = agreement.keys
+    require(
+        sealed is None
+        or (sealed.plant, sealed.control) == (state.keys.get(plant), state.keys.get(topics.OPERATOR)),
+        f"`keys` names others than those of {plant} and of this installation; "
+        "leave it out and the keys in use are sealed, or see them with `fieldproof evidence keys`",
+        f"`keys`가 공장 {plant}와 이 설치의 서명 키와 다릅니다. 빼 두면 사용 중인 키가 들어갑니다. "
+        "`fieldproof evidence keys`로 확인할 수 있습니다.",
+    )
+
+
+def amended(party: Ident, command: AmendAgreement, pairing: Pairing, state: Installation) -> AgreementAmended:
     """The fact that another agreement lies on the table."""
     agreement, digest = command.agreement, command.agreement.digest()
     sides = (pairing.manufacturer, pairing.startup, *pairing.coordinators)
@@ -60,7 +73,8 @@ def amended(party: Ident, command: AmendAgreement, pairing: Pairing, plant: Plan
             "협약은 실증을 시작하기 전이나 실증 중에만 변경할 수 있습니다.",
         ),
     )
-    fits(agreement.assets, agreement.inputs, plant)
+    fits(agreement.assets, agreement.inputs, state.plants[pairing.plant])
+    _seals_keys_in_use(agreement, pairing.plant, state)
     fits_candidates(agreement, pairing)
     on_table = pairing.amendment.agreement_digest if pairing.amendment else pairing.agreement_digest
     require(

@@ -22,6 +22,7 @@ from schemas.requests import (
     OpenProgramme,
     PausePlant,
     ProposePairing,
+    PublishKey,
     RegisterOrganisation,
     ReportCapacity,
     ResumeCandidate,
@@ -76,6 +77,8 @@ def subject(command: Command) -> str:
             return need.id
         case PausePlant(plant=ident) | ResumePlant(plant=ident) | ReportCapacity(plant=ident):
             return ident
+        case PublishKey(holder=holder):
+            return holder
         case _:
             return command.pairing
 
@@ -116,6 +119,8 @@ def _grant(
             return participants.resumed(party, ident, state)
         case ReportCapacity():
             return participants.measured(party, command, state)
+        case PublishKey():
+            return participants.keyed(party, command, state)
         case ProposePairing():
             return agreeing.proposed(party, command, state)
         case _:
@@ -140,7 +145,7 @@ def _about(
     """Requests about a pairing that exists."""
     match command:
         case AmendAgreement():
-            return agreeing.amended(party, command, pairing, state.plants[pairing.plant])
+            return agreeing.amended(party, command, pairing, state)
         case ConsentToAgreement():
             return agreeing.consented(party, command, pairing, ends[topics.telemetry(pairing.plant)])
         case SubmitCandidate():

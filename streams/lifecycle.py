@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from schemas.base import Ident, Moment, Offsets
+from schemas.base import Ident, Moment, Offsets, PublicKey
 from schemas.events import (
     AgreementAmended,
     AuditReported,
@@ -24,6 +24,7 @@ from schemas.events import (
     DeploymentSuspended,
     Fact,
     FollowUpRecorded,
+    KeyPublished,
     NeedDeclared,
     ObjectionPeriodOpened,
     ObjectionRaised,
@@ -74,6 +75,8 @@ class Installation:
     paused: set[Ident] = field(default_factory=set)
     #: What the machines of plants can carry, as they reported last.
     capacities: dict[Ident, Capacity] = field(default_factory=dict)
+    #: The keys under which evidence is signed, of plants and of control (`operator`).
+    keys: dict[Ident, PublicKey] = field(default_factory=dict)
     #: The number of the last fact.
     number: int = 0
     #: Requests that were granted, by party and id.
@@ -112,6 +115,8 @@ class Installation:
                 self.pairings[proposed.pairing] = self._proposed(proposed, fact)
             case CapacityReported(plant=plant_id, capacity=capacity):
                 self.capacities[plant_id] = capacity
+            case KeyPublished(holder=holder, key=key):
+                self.keys[holder] = key
             case RequestRefused():
                 pass
             case body:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from schemas.base import Ident
 from schemas.events import (
     CapacityReported,
+    KeyPublished,
     NeedDeclared,
     OrganisationRegistered,
     PlantAdmitted,
@@ -13,7 +14,7 @@ from schemas.events import (
     ProgrammeOpened,
 )
 from schemas.parties import Need, Organisation, Plant, Programme, Role
-from schemas.requests import PausePlant, ReportCapacity
+from schemas.requests import PausePlant, PublishKey, ReportCapacity
 from streams import names, topics
 from streams.conditions import asked_by_owner, existing, free, new_or_same, require, with_role
 from streams.deadlines import CLOCK
@@ -78,6 +79,24 @@ def declared(party: Ident, need: Need, state: Installation) -> NeedDeclared:
     existing(names.PROGRAMME, need.programme, state.programmes)
     new_or_same(names.NEED, need.id, need, state.needs)
     return NeedDeclared(need=need)
+
+
+def keyed(party: Ident, command: PublishKey, state: Installation) -> KeyPublished:
+    """The fact that evidence is signed under a key."""
+    if command.holder == topics.OPERATOR:
+        require(
+            party == topics.OPERATOR,
+            "only the operator of the installation publishes the key of control",
+            "제어 서명 키는 설치 운영자만 공개할 수 있습니다.",
+        )
+    else:
+        owner = _plant(party, command.holder, state).owner
+        require(
+            party == owner,
+            f"the key of {command.holder} is published by its owner {owner}",
+            f"공장 {command.holder}의 서명 키는 소유 기업인 {owner}에서만 공개할 수 있습니다.",
+        )
+    return KeyPublished(holder=command.holder, key=command.key)
 
 
 def paused(party: Ident, command: PausePlant, state: Installation) -> PlantPaused:

@@ -79,6 +79,9 @@ NAMES: dict[str, Phrase] = {
     "retention.telemetry_days": Phrase("days that telemetry is kept", "데이터 보존(일)"),
     "retention.ledger_days": Phrase("days that the ledger is kept", "원장 보존(일)"),
     "retention.artifact_days": Phrase("days that models are kept", "모델 보존(일)"),
+    "keys": Phrase("signing keys of the evidence", "증거 서명 키"),
+    "keys.plant": Phrase("the plant's signing key", "공장 서명 키"),
+    "keys.control": Phrase("the installation's signing key", "설치(제어) 서명 키"),
     "respond_days": Phrase("days for consent", "동의 기한(일)"),
     "objection_days": Phrase("days for objections", "이의 제기 기간(일)"),
 }

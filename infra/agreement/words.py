@@ -415,6 +415,9 @@ def _consent(agreement: Agreement) -> Iterator[Phrase]:
         f"Either side may object to the verdict within {objection.en}.",
         f"양측은 판정 후 {objection.ko} 안에 이의를 제기할 수 있습니다.",
     )
+    if agreement.keys is not None:
+        for path, key in (("keys.plant", agreement.keys.plant), ("keys.control", agreement.keys.control)):
+            yield _line(path, f"`{key}`")
 
 
 def _recorded() -> Iterator[Phrase]:

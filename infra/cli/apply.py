@@ -163,6 +163,7 @@ _THINGS = {
     "open_programme": Phrase("programme", "사업"),
     "admit_plant": Phrase("plant", "공장"),
     "declare_need": Phrase("need", "수요"),
+    "publish_key": Phrase("signing key", "서명 키"),
     "propose_pairing": Phrase("pairing proposed", "매칭 제안"),
     "consent_to_agreement": Phrase("agreement consented to", "협약 동의"),
     "start_trial": Phrase("trial started", "실증 시작"),

@@ -12,6 +12,7 @@ from infra.contracts.example_parties import (
     COORDINATOR,
     DEPLOYED,
     FAULT,
+    KEY,
     MANUFACTURER,
     NEED,
     ORGANISATION,
@@ -175,6 +176,7 @@ def _elsewhere() -> Iterator[Told]:
     yield STARTUP, "withdraw_pairing", OTHER, left
     expired = told.PairingExpired(pairing=OTHER, phase=Phase.PROPOSED, waited_for=(STARTUP,))
     yield CLOCK, f"{OTHER}.expired", OTHER, expired
+    yield MANUFACTURER, "publish_key", PLANT, told.KeyPublished(holder=PLANT, key=KEY)
     yield MANUFACTURER, "pause_plant", PLANT, told.PlantPaused(plant=PLANT, reason="정기 보수")
     yield MANUFACTURER, "resume_plant", PLANT, told.PlantResumed(plant=PLANT)
     refused = told.RequestRefused(

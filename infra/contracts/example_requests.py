@@ -13,6 +13,7 @@ from infra.contracts.example_parties import (
     COORDINATOR,
     DEPLOYED,
     FAULT,
+    KEY,
     MANUFACTURER,
     NEED,
     ORGANISATION,
@@ -113,6 +114,7 @@ def _afterwards() -> Iterator[tuple[str, ask.Command]]:
 
 
 def _of_the_plant() -> Iterator[tuple[str, ask.Command]]:
+    yield MANUFACTURER, ask.PublishKey(holder=PLANT, key=KEY)
     yield MANUFACTURER, ask.PausePlant(plant=PLANT, reason="정기 보수")
     yield MANUFACTURER, ask.ResumePlant(plant=PLANT)
     # The plant's own workers ask under its name.

@@ -52,6 +52,7 @@ _FACTS = {
     "pairing_expired": "기한 만료",
     "plant_paused": "계측 일시 중지",
     "plant_resumed": "계측 재개",
+    "key_published": "서명 키 공개",
     "request_refused": "요청 거절",
 }
 #: Commands by their kind, likewise.
@@ -78,6 +79,7 @@ _COMMANDS = {
     "record_follow_up": "후속 조치 기록",
     "pause_plant": "계측 일시 중지",
     "resume_plant": "계측 재개",
+    "publish_key": "서명 키 공개",
     "report_rehearsal": "예행 결과 보고",
     "report_conclusion": "판정 보고",
     "report_started": "배치 시작 보고",

@@ -162,6 +162,12 @@ def _told_of_participants(body: Body) -> Phrase:
             return Phrase(f"resumed plant {body.plant}", f"공장 {body.plant} 재개")
         case "capacity_reported":
             return _capacity(body)
+        case "key_published":
+            short = f"{body.key[:12]}…"
+            return Phrase(
+                f"published the signing key of {body.holder}: {short}",
+                f"{body.holder}의 서명 키 공개: {short}",
+            )
         case kind:
             return kind_of(kind)
 
