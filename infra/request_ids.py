@@ -11,6 +11,7 @@ from schemas.events import (
     ConsentGiven,
     DeploymentSuspended,
     Fact,
+    KeyPublished,
     PlantPaused,
     PlantResumed,
     RehearsalReported,
@@ -24,6 +25,7 @@ from schemas.requests import (
     EndRehearsal,
     EndTrial,
     PausePlant,
+    PublishKey,
     ResumeCandidate,
     ResumePlant,
     StartRehearsal,
@@ -79,5 +81,7 @@ def _undoes(fact: Fact, command: Command) -> bool:
             return same and consent.pairing == amended.pairing
         case AmendAgreement() as asked, AgreementAmended() as amended:
             return asked.pairing == amended.pairing and asked.agreement.digest() != amended.agreement_digest
+        case PublishKey() as asked, KeyPublished() as published:
+            return asked.holder == published.holder and asked.key != published.key
         case _:
             return False

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from infra.client import Client
 from infra.errors import InfraError
+from infra.evidence.sealing import keys_in_use
 from infra.folder_lock import LOCK_FILE, held_folder
 from infra.installation import Installation
 from infra.poc.folder import PocFolder
@@ -139,7 +140,8 @@ def _work(
     patience_s: float,
 ) -> Scoreboard:
     with Client.connect(settings) as client:
-        commands = recorded.folder.commands()
+        keys = keys_in_use(client.state, recorded.folder.plant.id, settings.home)
+        commands = recorded.folder.sealed(keys).commands()
         _ask(client, [one for one in commands if not isinstance(one[1], StartTrial)], listener)
         plant = recorded.folder.plant.id
         if recorded.history:

@@ -142,9 +142,13 @@ def apply(
     if dry_run:
         report.steps(plan(folder))
         return
-    from infra.client import Client  # not needed, and slow to import, for a folder that is wrong
+    # Not needed, and slow to import, for a folder that is wrong.
+    from infra.client import Client
+    from infra.evidence.sealing import keys_in_use
+    from infra.settings import Settings
 
     with Client.connect() as client:
+        folder = folder.sealed(keys_in_use(client.state, folder.plant.id, Settings().home))
         statuses = report.steps(carry_out(folder, client))
     if Status.REFUSED in statuses:
         raise typer.Exit(REFUSED)

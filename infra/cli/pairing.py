@@ -75,6 +75,7 @@ def propose(
     """
     from infra.cli.asking import read_file
     from infra.client import Client
+    from infra.evidence.sealing import sealed
     from schemas.agreement import Agreement
     from schemas.requests import ProposePairing
 
@@ -86,6 +87,7 @@ def propose(
                 f"there is no need {need!r}; there are: {', '.join(sorted(client.state.needs)) or 'none'}"
             )
         asker = either(party, client.state.programmes[known.programme].operators)
+        terms = sealed(terms, known.plant, client.state.keys)
         command = ProposePairing(pairing=pairing, need=need, startup=startup, agreement=terms)
         ask(Screen(as_json=as_json), client, asker, command)
 
@@ -107,17 +109,18 @@ def amend(
     Example: fieldproof pairing amend agreement-2.yaml --pairing pump-2026-01 --reason "longer trial"
     """
     from infra.cli.asking import read_file
+    from infra.client import Client
+    from infra.evidence.sealing import sealed
     from schemas.agreement import Agreement
     from schemas.requests import AmendAgreement
 
     terms = read_file(agreement, Agreement)[0]
-    _ask(
-        pairing,
-        party,
-        as_json,
-        lambda one: AmendAgreement(pairing=one.id, agreement=terms, reason=reason),
-        lambda one: [*one.coordinators, one.manufacturer, one.startup],
-    )
+    with Client.connect() as client:
+        present = client.pairing(pairing)
+        asker = either(party, [*present.coordinators, present.manufacturer, present.startup])
+        terms = sealed(terms, present.plant, client.state.keys)
+        command = AmendAgreement(pairing=present.id, agreement=terms, reason=reason)
+        ask(Screen(as_json=as_json), client, asker, command)
 
 
 @app.command()

@@ -74,19 +74,25 @@ def open_programme(file: FileArgument, as_json: JsonOption = False) -> None:
 
 @plant.command()
 def admit(file: FileArgument, as_json: JsonOption = False) -> None:
-    """Admit plants, as their owners.
+    """Admit plants, as their owners, and publish the keys under which their evidence is signed.
+
+    A key is made in this folder where there is none; keep it: who has it signs for the plant.
 
     Exit code 2: the file is wrong; 3: the installation does not answer; 4: a request was refused.
 
     Example: fieldproof plant admit plant.yaml
     """
     from infra.client import Client
+    from infra.evidence.sealing import keys_in_use
+    from infra.settings import Settings
     from schemas.parties import Plant
-    from schemas.requests import AdmitPlant
+    from schemas.requests import AdmitPlant, PublishKey
 
     with Client.connect() as client:
         for one in read_file(file, Plant):
             ask(Screen(as_json=as_json), client, one.owner, AdmitPlant(plant=one))
+            key = keys_in_use(client.state, one.id, Settings().home)[one.id]
+            ask(Screen(as_json=as_json), client, one.owner, PublishKey(holder=one.id, key=key))
 
 
 @plant.command()

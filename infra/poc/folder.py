@@ -10,17 +10,19 @@ pairing.yaml         which start-up proves itself under which agreement (one, or
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from infra.errors import InfraError
+from infra.evidence.sealing import sealed
 from infra.poc.check import Raw, folder_problems, items
 from infra.poc.record_reading import did_you_mean, read_record, value_at
 from infra.poc.yaml_document import Document, Keys, Problem, read_document
 from infra.words.language import NOTHING, Lang, Phrase
 from schemas.agreement import Agreement
-from schemas.base import Ident, Record
+from schemas.base import Ident, PublicKey, Record
 from schemas.parties import Need, Organisation, Plant, Programme
 from schemas.requests import (
     AdmitPlant,
@@ -29,6 +31,7 @@ from schemas.requests import (
     DeclareNeed,
     OpenProgramme,
     ProposePairing,
+    PublishKey,
     RegisterOrganisation,
     StartTrial,
 )
@@ -106,6 +109,14 @@ class PocFolder:
     pairings: tuple[PocPairing, ...]
     #: What is not wrong and yet worth knowing, such as an outdated encoding.
     notes: tuple[Problem, ...] = ()
+    #: The key under which the plant's evidence is signed, where it is to be published.
+    plant_key: PublicKey | None = None
+
+    def sealed(self, keys: Mapping[Ident, PublicKey]) -> PocFolder:
+        """The folder with its agreements sealing the keys in use, which the plant's owner publishes first."""
+        plant = self.plant.id
+        pairings = tuple(replace(one, agreement=sealed(one.agreement, plant, keys)) for one in self.pairings)
+        return replace(self, pairings=pairings, plant_key=keys.get(plant))
 
     def commands(self) -> list[tuple[str, Command]]:
         """What has to be asked, by which party and in which order, for the proof to run."""
@@ -115,6 +126,8 @@ class PocFolder:
         asked += [(OPERATOR, RegisterOrganisation(organisation=one)) for one in self.organisations]
         asked.append((coordinator, OpenProgramme(programme=self.programme)))
         asked.append((owner, AdmitPlant(plant=self.plant)))
+        if self.plant_key is not None:
+            asked.append((owner, PublishKey(holder=self.plant.id, key=self.plant_key)))
         asked += [(owner, DeclareNeed(need=one)) for one in self.needs]
         for one in self.pairings:
             asked += self._of(one)

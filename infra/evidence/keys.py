@@ -1,0 +1,93 @@
+"""Signing keys: one of each plant, kept by its manufacturer, and one of control, kept by the installation."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from infra.errors import InfraError
+from schemas.base import Ident, PublicKey
+
+FOLDER = "keys"
+
+
+class KeyUnusable(InfraError):
+    """A file that should hold a signing key holds none."""
+
+    exit_code = 2
+
+
+def signing_key(home: Path, holder: Ident) -> Ed25519PrivateKey:
+    """The key of a plant, or of control, in this home; made where there is none yet, readable by its owner alone.
+
+    Raises:
+        KeyUnusable: the file is no Ed25519 key.
+    """
+    path = _path(home, holder)
+    with contextlib.suppress(FileExistsError):
+        _make(path)
+    return _read(path)
+
+
+def own_key(home: Path, holder: Ident) -> Ed25519PrivateKey | None:
+    """The key of a plant, or of control, if this home holds it.
+
+    Raises:
+        KeyUnusable: the file is no Ed25519 key.
+    """
+    path = _path(home, holder)
+    return _read(path) if path.exists() else None
+
+
+def public_key(key: Ed25519PrivateKey) -> PublicKey:
+    """The public half of a key, in hexadecimal."""
+    return key.public_key().public_bytes_raw().hex()
+
+
+def signed_by(key: PublicKey, signature: bytes, message: bytes) -> bool:
+    """Whether a signature of a message was made with the private half of a key."""
+    try:
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _path(home: Path, holder: Ident) -> Path:
+    return home / FOLDER / f"{holder}.pem"
+
+
+def _make(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}.new")
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(pem)
+            file.flush()
+            os.fsync(file.fileno())
+        # A link is made whole or not at all, and never in place of a key that is there.
+        os.link(draft, path)
+    finally:
+        draft.unlink()
+
+
+def _read(path: Path) -> Ed25519PrivateKey:
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except ValueError as error:
+        raise KeyUnusable(f"{path} holds no signing key; put back the file from your backup") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise KeyUnusable(f"{path} holds a key of another kind; put back the file from your backup")
+    return key
