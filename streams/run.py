@@ -21,6 +21,9 @@ from streams.truth import Rows, Truth, Version
 
 DAY_MS = 24 * 60 * 60 * 1000
 
+#: What becomes of frames that nobody was given.
+REFUSED = ("refused", "unreadable")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
@@ -50,8 +53,8 @@ class Run:
     tally: Tally = field(default_factory=Tally)
     rows: dict[str, IntervalIndex[Rows]] = field(default_factory=dict)
     by_frame: dict[tuple[str, str], list[Rows]] = field(default_factory=dict)
-    #: Frames that came, by asset and id.
-    seen: set[tuple[str, str]] = field(default_factory=set)
+    #: Frames that came, by asset and id; with the outcome that counts where none of that id could be taken.
+    seen: dict[tuple[str, str], Outcome | None] = field(default_factory=dict)
     kept: dict[tuple[int, int], tuple[Outcome, Rows | None]] = field(default_factory=dict)
     scores: Scores = field(init=False)
     inputs: Inputs = field(default_factory=Inputs)
@@ -62,8 +65,9 @@ class Run:
     reached: dict[int, int] = field(default_factory=dict)
     horizon: tuple[int, dict[int, int]] | None = None
     _dirty: set[tuple[int, int]] = field(default_factory=set)
-    #: Repeated frames, until the end is known.
+    #: Repeated frames, until the end is known; and refused ones whose place a frame of the same id has taken.
     _repeated: list[tuple[int, int]] = field(default_factory=list)
+    _mended: dict[tuple[int, int], tuple[Outcome, tuple[int, int]]] = field(default_factory=dict)
     #: Frames with rows that waited when they were last measured, by deadline; some may wait no more.
     _waiting: list[tuple[int, tuple[int, int]]] = field(default_factory=list)
     _queued: set[tuple[int, int]] = field(default_factory=set)
@@ -122,15 +126,24 @@ class Run:
         return self.until is None or meta.last < self.until.get(meta.partition, 0)
 
     def take(self, outcome: OutcomeRows, truth: Truth) -> Rows | None:
-        """Count an outcome in; gives its rows where it has answers that can be scored."""
+        """Count an outcome in; gives its rows where it has answers that can be scored.
+
+        Of frames with one id one counts: the first that could be taken, or without any the first that was refused.
+        """
         meta = outcome.meta
         self.reached[meta.partition] = meta.appended_ms
-        if (meta.asset, meta.frame) in self.seen:
+        name, taken = (meta.asset, meta.frame), meta.result not in REFUSED
+        if name in self.seen and (self.seen[name] is None or not taken):
             # Its sender was not sure that it had arrived, and sent it again: the rows are there already.
-            self.tally.repeated += 1
-            self._repeated.append((meta.partition, meta.last))
+            self._repeat(meta)
             return None
-        self.seen.add((meta.asset, meta.frame))
+        refused = self.seen.get(name)
+        if refused is not None:
+            # It was refused before, and has been mended since.
+            self.tally.count(refused, -1)
+            self._repeat(refused)
+            self._mended[refused.partition, refused.last] = (refused, (meta.partition, meta.last))
+        self.seen[name] = None if taken else meta
         self.tally.count(meta, 1)
         self._count_inputs(meta, outcome.times_us, 1)
         rows: Rows | None = None
@@ -155,6 +168,10 @@ class Run:
             self.kept[meta.partition, meta.last] = (meta, rows)
             self._note_change((meta.partition, meta.last))
         return rows
+
+    def _repeat(self, meta: Outcome) -> None:
+        self.tally.repeated += 1
+        self._repeated.append((meta.partition, meta.last))
 
     def _note_change(self, key: tuple[int, int]) -> None:
         if self.in_units:
@@ -192,14 +209,26 @@ class Run:
             self._drop(key)
         self.tally.repeated -= sum(offset >= until.get(at, 0) for at, offset in self._repeated)
         self._repeated.clear()
+        for refused, (at, offset) in self._mended.values():
+            if self.due(refused) and offset >= until.get(at, 0):
+                self._unmend(refused)
+        self._mended.clear()
         # What can no more be taken out, and has no rows that a label could change, has nothing left to say.
         if not self.in_units:
             self.kept = {key: one for key, one in self.kept.items() if one[1] is not None}
+
+    def _unmend(self, refused: Outcome) -> None:
+        """The frame that was sent in its place came after the end: the refusal counts again."""
+        self.tally.count(refused, 1)
+        self.tally.repeated -= 1
+        self.seen[refused.asset, refused.frame] = refused
 
     def _drop(self, key: tuple[int, int]) -> None:
         meta, rows = self.kept.pop(key)
         self._note_change(key)
         self._open.discard(key)
+        if key in self._mended:
+            return
         self.tally.count(meta, -1)
         if rows is not None:
             self._count_inputs(meta, rows.times_us, -1)

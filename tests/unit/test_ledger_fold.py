@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.agreement import Task
+from streams.ledger_codec import OutcomeRows
 from tests.unit.ledger_examples import (
     CANDIDATE,
     DAY_MS,
@@ -66,6 +67,36 @@ def test_a_frame_that_was_sent_again_under_its_id_counts_once() -> None:
     book = fold(START, outcome(0, answers=[1, 0]), again, outcome(2, answers=[1]))
     assert standing(book).counts.rows_in == 3
     assert standing(book).audit.frames_repeated == 1
+
+
+def under(ident: str, one: OutcomeRows) -> OutcomeRows:
+    """The same outcome of a frame with another id."""
+    return replace(one, meta=one.meta.model_copy(update={"frame": ident}))
+
+
+@pytest.mark.parametrize("result", ["refused", "unreadable"])
+def test_a_frame_that_was_refused_and_comes_again_mended_counts_once(result: str) -> None:
+    refused = under("f", outcome(0, answers=[0, 0], result=result))
+    again = under("f", outcome(1, answers=[0, 0], result=result))
+    mended = under("f", outcome(2, answers=[1, 0]))
+    late = under("f", outcome(3, answers=[1, 1]))
+    book = fold(START, refused, again, mended, late, label(0, 2000, 2002, 1))
+    shown = standing(book)
+    assert (shown.counts.rows_in, shown.counts.scored, shown.counts.refused) == (2, 2, 0)
+    assert (shown.audit.frames, shown.audit.frames_refused, shown.audit.frames_repeated) == (1, 0, 3)
+
+
+def test_a_frame_that_failed_is_not_tried_again_by_sending_it_again() -> None:
+    failed = under("f", outcome(0, answers=[0, 0], result="failed"))
+    book = fold(START, failed, under("f", outcome(1, answers=[1, 1])))
+    assert (standing(book).counts.failed, standing(book).counts.rows_in) == (2, 2)
+
+
+def test_a_refusal_counts_again_where_what_was_sent_in_its_place_came_after_the_end() -> None:
+    refused = under("f", outcome(0, answers=[0, 0], result="refused"))
+    book = fold(START, refused, under("f", outcome(1, answers=[1, 0])), ended(1))
+    assert standing(book) == standing(fold(START, refused, ended(1)))
+    assert standing(book).counts.refused == 2
 
 
 def test_offsets_that_were_passed_and_not_due_are_covered_by_the_next_outcome_or_a_bare_range() -> None:

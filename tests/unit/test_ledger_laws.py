@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.agreement import Task
+from schemas.ledger import Outcome
 from streams.ledger_codec import Entry, OutcomeRows
-from streams.run import Standing
+from streams.run import REFUSED, Standing
 from tests.unit.ledger_examples import (
     CANDIDATE,
     DAY_MS,
@@ -95,6 +97,35 @@ def test_an_end_leaves_what_the_due_frames_alone_give(drawn: Any, labels: Any, d
     due = fold(START, *frames[:until], ended(until), *entries[len(frames) :])
     assert standing(mixed) == standing(due)
     assert mixed.runs[CANDIDATE].complete()
+
+
+IDENTS = st.lists(st.sampled_from("fgh"), min_size=8, max_size=8)
+
+
+@given(FRAMES, IDENTS, LABELS, st.data())
+def test_of_frames_with_one_id_the_first_that_could_be_taken_counts_wherever_the_end_is(
+    drawn: Any, idents: list[str], labels: Any, data: st.DataObject
+) -> None:
+    frames = [
+        replace(one, meta=one.meta.model_copy(update={"frame": ident}))
+        for one, ident in zip(frames_of(drawn), idents, strict=False)
+    ]
+    until = data.draw(st.integers(0, len(frames)))
+    told = [label_of(i, one) for i, one in enumerate(labels)]
+    where = data.draw(st.integers(0, len(frames)))
+    mixed = standing(fold(START, *frames[:where], ended(until), *frames[where:], *told))
+    assert mixed == standing(fold(START, *frames[:until], ended(until), *told))
+    counted: dict[str, Outcome] = {}
+    for meta in (one.meta for one in frames[:until]):
+        first = counted.get(meta.frame)
+        if first is None or (first.result in REFUSED and meta.result not in REFUSED):
+            counted[meta.frame] = meta
+    unread = sum(meta.result == "unreadable" for meta in counted.values())
+    assert mixed.counts.rows_in == sum(m.rows for m in counted.values() if m.result != "unreadable")
+    assert mixed.counts.refused == sum(m.rows for m in counted.values() if m.result == "refused")
+    assert (mixed.audit.frames, mixed.audit.frames_refused) == (len(counted) - unread, unread)
+    assert mixed.audit.frames_repeated == until - len(counted)
+    assert mixed.counts.hold()
 
 
 @given(FRAMES, LABELS, st.data())
