@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from agents.audit import DIFFERS, uneven, unfilled
 from agents.decisions import evidence
 from agents.labels import Labels
 from agents.ports import Board, Crash, Log, Sender, put
@@ -28,6 +29,7 @@ from streams.ledger import Book
 from streams.ledger_codec import encode
 from streams.refusals import rejected_message
 from streams.run import Run
+from streams.tally import Noise
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +59,7 @@ class Kept:
     #: Entries of open pairings that counted, in order: offset and record.
     entries: Sequence[RawRecord]
     #: Duplicates and gaps seen, by deployment; they are not among the entries.
-    noise: dict[str, tuple[int, int]]
+    noise: dict[str, Noise]
     #: Pairings that are closed.
     closed: frozenset[str]
 
@@ -73,7 +75,7 @@ class State(Protocol):
         *,
         position: int,
         counted: Sequence[RawRecord],
-        noise: dict[str, tuple[int, int]],
+        noise: dict[str, Noise],
         closed: Iterable[str],
     ) -> None: ...
 
@@ -88,8 +90,9 @@ class Folded:
     closed: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
     counted: list[RawRecord] = field(default_factory=list)
-    #: The position that the state file holds.
+    #: The position that the state file holds, and how many pairings it knows to be closed.
     saved: int = 0
+    saved_closed: int = 0
     last_ms: int = 0
 
     def take(self, record: RawRecord) -> Rejected | str | None:
@@ -105,7 +108,8 @@ class Folded:
         if pairing in self.closed:
             return None
         book = self.books.setdefault(pairing, new_book(pairing))
-        if book.fold(entry, offset=record.offset, digest=digest_of(record)):
+        digest = digest_of(record)
+        if book.fold(entry, offset=record.offset, digest=digest, at_ms=record.timestamp_ms):
             self.counted.append(record)
             self.changed.add(pairing)
         return pairing if book.closed else None
@@ -116,22 +120,19 @@ class Folded:
         self.changed.discard(pairing)
         self.books.pop(pairing, None)
 
-    def noise(self) -> dict[str, tuple[int, int]]:
+    def noise(self) -> dict[str, Noise]:
         """Duplicates and gaps seen, by deployment."""
-        return {
-            name: (run.tally.duplicates, run.tally.gaps)
-            for book in self.books.values()
-            for name, run in book.runs.items()
-        }
+        return {name: run.tally.noise for book in self.books.values() for name, run in book.runs.items()}
 
     def restore(self, kept: Kept) -> None:
         """Fold again what the state file holds."""
         self.closed |= kept.closed
+        self.saved_closed = len(self.closed)
         for record in kept.entries:
             self.take(record)
         for book in self.books.values():
             for name, run in book.runs.items():
-                run.tally.duplicates, run.tally.gaps = kept.noise.get(name, (0, 0))
+                run.tally.hear(kept.noise.get(name, Noise()))
         self.position = self.saved = max(self.position, kept.position)
         self.counted.clear()
 
@@ -165,6 +166,10 @@ class Scorer:
         self._assigned: frozenset[int] = frozenset()
         self._published: dict[str, float] = {}
         self._closing: set[str] = set()
+        #: Evaluations of late whose rows do not add up, in words.
+        self._uneven: dict[str, tuple[str, ...]] = {}
+        #: The alarms that control was told by this process last.
+        self._alarmed: dict[str, tuple[str, ...]] = {}
         #: What control was told by this process.
         self._told: set[str] = set()
         #: The last tick of each pairing that is in the ledger, folded or not.
@@ -259,7 +264,7 @@ class Scorer:
 
     def _save(self) -> None:
         for folded in self._partitions.values():
-            if folded.position > folded.saved:
+            if folded.position > folded.saved or len(folded.closed) > folded.saved_closed:
                 self._state.save(
                     folded.partition,
                     position=folded.position,
@@ -268,7 +273,7 @@ class Scorer:
                     closed=folded.closed,
                 )
                 folded.counted = []
-                folded.saved = folded.position
+                folded.saved, folded.saved_closed = folded.position, len(folded.closed)
 
     # --- publishing -----------------------------------------------------------------------------------------------
 
@@ -282,13 +287,15 @@ class Scorer:
                 if pairing not in folded.books:
                     continue
                 self._published[pairing] = now
-                for evaluation in evaluations(
+                found = evaluations(
                     folded.books[pairing],
                     partition=folded.partition,
                     offset=folded.position - 1,
                     at_ms=folded.last_ms,
                     final=False,
-                ):
+                )
+                self._uneven[pairing] = uneven(found)
+                for evaluation in found:
                     await self._send_evaluation(evaluation)
 
     async def _send_evaluation(self, evaluation: Evaluation) -> None:
@@ -314,6 +321,7 @@ class Scorer:
                     folded.forget(name)
                     continue
                 book.settle()
+                await self._audit(folded, pairing, book)
                 await self._tick(book)
                 await self._finish(pairing, book)
 
@@ -328,6 +336,27 @@ class Scorer:
             await self._append(Closed(pairing=pairing.id, deployments=present), "closed")
         if pairing.phase is Phase.REHEARSING and present:
             await self._look_at_rehearsal(pairing, book)
+
+    async def _audit(self, folded: Folded, pairing: Pairing, book: Book) -> None:
+        """Tell control when something is missing from the ledger, and when it is there again."""
+        present = [book.runs[one.id] for one in pairing.present() if one.id in book.runs]
+        told = self._alarmed.get(pairing.id, pairing.alarms)
+        found = (*unfilled(present, at_ms=self._now_ms()), *self._uneven.get(pairing.id, ()))
+        if found == told:
+            return
+        if not await self._folded_all(folded):
+            # What fills a gap may stand behind what is folded: only the ledger's own time counts.
+            found = (*unfilled(present, at_ms=folded.last_ms), *self._uneven.get(pairing.id, ()))
+        if found != told:
+            self._alarmed[pairing.id] = found
+            log.log(logging.ERROR if found else logging.WARNING, "audit of %s: %s", pairing.id, found)
+            await self._reports.tell_anew(
+                ReportAudit(pairing=pairing.id, alarms=found), f"audit-{pairing.id}"
+            )
+
+    async def _folded_all(self, folded: Folded) -> bool:
+        ends = await self._log.ends(topics.ledger(self._plant))
+        return folded.position >= ends[folded.partition]
 
     async def _report_ends(self, pairing: Pairing, book: Book) -> None:
         """Tell that a deployment has answered everything that was due for it."""
@@ -407,7 +436,7 @@ class Scorer:
         )
         equal = [one.to_json() for one in running] == [one.to_json() for one in again]
         if not equal:
-            log.error("pairing %s: the ledger folded again differs from the running scores", name)
+            log.error("pairing %s: %s", name, DIFFERS)
         pairing = self._board.pairings.get(name)
         retired = frozenset(pairing.retired) if pairing is not None else frozenset()
         verdicts = verdicts_of(fresh, again, equal=equal, retired=retired)
@@ -415,12 +444,13 @@ class Scorer:
             await self._send_evaluation(evaluation)
         for verdict in verdicts:
             await self._send_verdict(verdict)
-        alarms = () if equal else ("the ledger folded again differs from the running scores",)
+        alarms = uneven(again) if equal else (*uneven(again), DIFFERS)
         await self._reports.tell(ReportAudit(pairing=name, alarms=alarms), f"audit-{name}")
         conclusion = ReportConclusion(pairing=name, verdicts={one.candidate: one.verdict for one in verdicts})
         await self._reports.tell(conclusion, f"conclusion-{name}")
         folded.forget(name)
-        self._awaited.pop(name, None)
+        for known in (self._awaited, self._uneven, self._alarmed):
+            known.pop(name, None)
 
     async def _again(self, book: Book, closed: RawRecord, partition: int) -> Book:
         fresh = new_book(book.pairing)

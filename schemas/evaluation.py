@@ -23,8 +23,12 @@ class Counts(Record):
 
     def hold(self) -> bool:
         """Whether every row that came in is accounted for, once."""
+        return self.rows_in == self.told()
+
+    def told(self) -> int:
+        """The rows of which something became, each once for each thing that became of it."""
         parts = self.scored + self.awaiting_label + self.unlabelled
-        return self.rows_in == parts + self.abstained + self.failed + self.refused
+        return parts + self.abstained + self.failed + self.refused
 
 
 class Audit(Record):

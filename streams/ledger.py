@@ -47,33 +47,34 @@ class Book:
     #: Offset of the pairing's first entry.
     first_offset: int | None = None
 
-    def fold(self, entry: Entry, *, offset: int, digest: bytes) -> bool:
+    def fold(self, entry: Entry, *, offset: int, digest: bytes, at_ms: int = 0) -> bool:
         """Take an entry in; gives whether it counted.
 
         Args:
             entry: the entry.
             offset: its offset in the ledger partition.
             digest: SHA-256 of its value's bytes.
+            at_ms: when the ledger took it: since when a gap is open, which is in no score.
         """
         if self.first_offset is None:
             self.first_offset = offset
-        if self.closed or not self._apply(entry):
+        if self.closed or not self._apply(entry, at_ms):
             return False
         self.chain = hashlib.sha256(self.chain + digest).digest()
         self.entries += 1
         return True
 
-    def _apply(self, entry: Entry) -> bool:
+    def _apply(self, entry: Entry, at_ms: int) -> bool:
         match entry:
             case OutcomeRows():
-                return self._outcome(entry)
+                return self._outcome(entry, at_ms)
             case LabelRows():
                 return self._label_frame(entry)
             case Label():
                 return self._label(entry)
             case Covered():
                 run = self.runs.get(entry.deployment)
-                return run is not None and run.passes(entry)
+                return run is not None and run.passes(entry, at_ms=at_ms)
             case Watermark():
                 return self._watermark(entry)
             case Started():
@@ -122,9 +123,9 @@ class Book:
         run.end(entry)
         return True
 
-    def _outcome(self, entry: OutcomeRows) -> bool:
+    def _outcome(self, entry: OutcomeRows, at_ms: int) -> bool:
         run = self.runs.get(entry.meta.deployment)
-        if run is None or not run.fits(entry) or not run.passes(entry.meta):
+        if run is None or not run.fits(entry) or not run.passes(entry.meta, at_ms=at_ms):
             return False
         # Past the end it counts for the offsets that led up to it, and its rows do not.
         if run.due(entry.meta):

@@ -16,7 +16,7 @@ from streams.intervals import IntervalIndex
 from streams.labelling import Labelling
 from streams.ledger_codec import OutcomeRows
 from streams.scores import ABSTAINED, LABELLED, SCORED, UNLABELLED, WAITING, Amount, Measures, Part, Scores
-from streams.tally import Tally
+from streams.tally import Gap, Tally
 from streams.truth import Rows, Truth, Version
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -107,8 +107,13 @@ class Run:
         coded = (known >= 0) & (known < classes) & (known == np.floor(known))
         return not classes or bool(coded.all())
 
-    def passes(self, meta: Outcome | Covered) -> bool:
-        """Whether it is the next in its partition, so that its offsets are done; duplicates and gaps are only noted."""
+    def passes(self, meta: Outcome | Covered, *, at_ms: int = 0) -> bool:
+        """Whether it is the next in its partition, so that its offsets are done; duplicates and gaps are only noted.
+
+        Args:
+            meta: what covers the offsets.
+            at_ms: when the ledger took it.
+        """
         expected = self.expected.get(meta.partition)
         if expected is None or (self.until is not None and meta.first >= self.until.get(meta.partition, 0)):
             return False
@@ -116,9 +121,10 @@ class Run:
             self.tally.duplicates += 1
             return False
         if meta.first > expected:
-            self.tally.gaps += 1
+            self.tally.pass_over(meta.partition, expected, meta.last + 1, at_ms)
             return False
         self.expected[meta.partition] = meta.last + 1
+        self.tally.fill(meta.partition, meta.last + 1)
         return True
 
     def due(self, meta: Outcome) -> bool:
@@ -242,6 +248,15 @@ class Run:
         return self.until is not None and all(
             self.expected.get(partition, offset) >= offset for partition, offset in self.until.items()
         )
+
+    def open_gaps(self) -> dict[int, Gap]:
+        """What was passed over and is due, by telemetry partition, until its outcome has come after all."""
+        until = self.until or {}
+        return {
+            partition: gap
+            for partition, gap in sorted(self.tally.open.items())
+            if self.expected[partition] < min(gap.until, until.get(partition, gap.until))
+        }
 
     def passed(self) -> list[tuple[int, int, int, int]]:
         """For each partition that is not done a place in the telemetry before which it holds nothing new.

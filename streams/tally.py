@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from schemas.base import Record
 from schemas.faults import FailureKind, Fault
 from schemas.ledger import Outcome
 from streams.labelling import Labelling
@@ -11,6 +12,24 @@ from streams.service import ServiceTally
 
 #: Different faults that are told apart: a candidate chooses among them, so that they are few is what keeps rows in.
 MOST_FAULTS = 20
+
+
+class Gap(Record):
+    """Offsets of one telemetry partition, from `offset` to before `until`, whose outcomes are missing or came too early."""
+
+    offset: int
+    until: int
+    #: When the ledger first held an outcome behind them.
+    since_ms: int
+
+
+class Noise(Record):
+    """What of a deployment is not among the entries that count: what came twice, and what came too early."""
+
+    duplicates: int = 0
+    gaps: int = 0
+    #: By telemetry partition.
+    open: dict[int, Gap] = {}
 
 
 @dataclass(kw_only=True)
@@ -25,11 +44,37 @@ class Tally:
     repeated: int = 0
     duplicates: int = 0
     gaps: int = 0
+    #: Gaps that nothing has filled yet, by telemetry partition.
+    open: dict[int, Gap] = field(default_factory=dict)
     labelling: Labelling = field(default_factory=Labelling)
     failed_by_kind: dict[str, int] = field(default_factory=dict)
     service: ServiceTally = field(default_factory=ServiceTally)
     #: Failed frames by kind, exception and place.
     _faults: dict[tuple[FailureKind, str | None, str | None], int] = field(default_factory=dict)
+
+    @property
+    def noise(self) -> Noise:
+        """What would be lost with the entries that did not count."""
+        return Noise(duplicates=self.duplicates, gaps=self.gaps, open=self.open)
+
+    def hear(self, noise: Noise) -> None:
+        """Take up what was noted before."""
+        self.duplicates, self.gaps, self.open = noise.duplicates, noise.gaps, dict(noise.open)
+
+    def pass_over(self, partition: int, offset: int, until: int, at_ms: int) -> None:
+        """Note an outcome that came before the one that is expected."""
+        self.gaps += 1
+        known = self.open.get(partition)
+        if known is None:
+            self.open[partition] = Gap(offset=offset, until=until, since_ms=at_ms)
+        elif until > known.until:
+            self.open[partition] = known.model_copy(update={"until": until})
+
+    def fill(self, partition: int, upto: int) -> None:
+        """Note that every offset before `upto` has its outcome."""
+        gap = self.open.get(partition)
+        if gap is not None and upto >= gap.until:
+            del self.open[partition]
 
     def count(self, meta: Outcome, sign: int) -> None:
         """Count an outcome in (sign 1), or out again (sign −1)."""

@@ -11,6 +11,7 @@ from agents.scorer import Kept
 from schemas.base import Offsets
 from schemas.pairing import Pairing
 from streams.envelope import Headers, RawRecord
+from streams.tally import Noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +153,7 @@ class NoState:
         *,
         position: int,
         counted: Sequence[RawRecord],
-        noise: dict[str, tuple[int, int]],
+        noise: dict[str, Noise],
         closed: Iterable[str],
     ) -> None:
         """Keep nothing."""

@@ -63,6 +63,12 @@ _KOREAN = {
     r"the ledger folded again differs from the running scores": (
         r"원장을 다시 계산한 결과가 진행 중의 평가와 다름"
     ),
+    r"no outcome of (.+) for offset (\d+) of telemetry partition (\d+) came within (\d+) s of one behind it": (
+        r"\1: 계측 파티션 \3의 오프셋 \2 처리 결과가 뒤의 결과보다 \4초 넘게 늦어짐"
+    ),
+    r"the rows of (.+) do not add up: (\d+) came in, (\d+) are accounted for": (
+        r"\1: 들어온 행 \2개와 집계된 행 \3개가 일치하지 않음"
+    ),
 }
 
 

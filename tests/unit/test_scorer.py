@@ -25,6 +25,7 @@ from schemas.requests import ReportAudit, ReportConclusion, ReportEnded, ReportR
 from streams import topics
 from streams.ledger import Book
 from streams.ledger_codec import Entry, decode, encode
+from streams.tally import Noise
 from tests.unit import ledger_examples as examples
 from tests.unit import trial_examples as trials
 from tests.unit.twins import (
@@ -566,7 +567,7 @@ def test_the_state_file_holds_what_the_twin_holds(tmp_path: Path) -> None:
                 await world.feed()
                 await until(lambda there=world: len(there.done) == 6)  # type: ignore[misc]
         assert StateFiles(tmp_path, LEDGER).load(0) == twin.load(0)
-        assert twin.load(0).noise == {CANDIDATE: (1, 0)}
+        assert twin.load(0).noise == {CANDIDATE: Noise(duplicates=1)}
 
     asyncio.run(scenario())
 
@@ -596,7 +597,7 @@ def test_a_state_file_that_is_damaged_is_folded_anew_from_the_ledger(tmp_path: P
                 path.write_bytes(b"this is no database, " * 100)
             case _:
                 db = sqlite3.connect(path)
-                db.execute("UPDATE head SET version = 99")
+                db.execute("PRAGMA user_version = 99")
                 db.commit()
                 db.close()
         again = World(broker=world.broker, state=StateFiles(tmp_path, LEDGER), pairing=pairing)

@@ -18,6 +18,7 @@ from schemas.pairing import Candidate, Deployment, Pairing, Phase
 from schemas.parties import Asset, Plant, Tag
 from streams.envelope import ARROW, JSON, LABEL, Headers, RawRecord, headers
 from streams.frames import encode_frame
+from streams.tally import Noise
 from streams.topics import TopicSpec
 
 PLANT = "plant-1"
@@ -177,7 +178,7 @@ class MemoryState:
 
     position: int = 0
     entries: dict[int, RawRecord] = field(default_factory=dict)
-    noise: dict[str, tuple[int, int]] = field(default_factory=dict)
+    noise: dict[str, Noise] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
     broken: bool = False
 
@@ -195,7 +196,7 @@ class MemoryState:
         *,
         position: int,
         counted: Sequence[RawRecord],
-        noise: dict[str, tuple[int, int]],
+        noise: dict[str, Noise],
         closed: Iterable[str],
     ) -> None:
         if self.broken:
