@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -22,8 +23,9 @@ from models.verdicts import Bar, Beside
 from schemas.agreement import Agreement
 from schemas.evaluation import Comparison, Corrections, Outcome, Ranking, Ratio, Standing
 from schemas.ledger import Started
+from schemas.terms import Decision
 from streams.ledger import Book, round_of
-from streams.units import BLOCK, Units
+from streams.units import BLOCK, Gained, Units
 
 #: Above this share of units that the platform itself took out, nothing is decided.
 MOST_DROPPED = 0.05
@@ -34,10 +36,26 @@ def losses_for(started: Started) -> Losses:
     return Losses.of(started.agreement)
 
 
+class Counted(Protocol):
+    """Units in their order, as far as a decision looks at them."""
+
+    def take_stale(self) -> int:
+        """The place from which on something has changed since this was last asked."""
+
+    def entered(self, *candidates: str) -> int:
+        """How many units, from the first, are closed and answered by all of these candidates."""
+
+    def gained(self, candidate: str, rival: str, start: int, stop: int) -> Gained:
+        """What a candidate gained on a rival in the units start … stop − 1."""
+
+    def unlabelled(self, start: int, stop: int) -> np.ndarray:
+        """Of the units start … stop − 1, whether one has a row whose label never came: bool."""
+
+
 class Duel:
     """A candidate's gains on one rival, unit by unit."""
 
-    def __init__(self, units: Units, candidate: str, rival: str, planned: int) -> None:
+    def __init__(self, units: Counted, candidate: str, rival: str, planned: int) -> None:
         self._units = units
         self._names = candidate, rival
         self._planned = planned
@@ -85,14 +103,12 @@ class Duel:
 class Decider:
     """The decision of one trial: every candidate against every rival."""
 
-    def __init__(self, units: Units, agreement: Agreement) -> None:
-        decision = agreement.decision
-        assert decision is not None, "without a decision there is nothing to decide"
+    def __init__(self, units: Counted, decision: Decision, rivals: Sequence[str]) -> None:
         self._units = units
         self._decision = decision
         self._rule = Rule.of(decision)
         self._looks = Looks(self._rule.planned, self._rule.alpha / 2)
-        self._rivals = rivals_of(units, agreement)
+        self._rivals = rivals
         self._duels: dict[str, dict[str, Duel]] = {}
         #: Up to which unit an early outcome was looked for, and where it fell.
         self._looked: dict[str, int] = {}
@@ -119,27 +135,15 @@ class Decider:
             acceptance_excluded=acceptance_excluded(self._rule, list(found.values())),
             fell_at=fell,
             events=one.events_of(count),
-            unlabelled=self._units.unlabelled(0, places),
+            unlabelled=int(np.count_nonzero(self._units.unlabelled(0, places))),
             dropped=dropped,
             guarantee="none" if broken else "anytime_valid",
         )
 
-    def ratio(self, candidate: str, linear: Linear | None, standing: Standing) -> Ratio:
-        """What the units that were read say about the agreed threshold."""
-        if linear is None:
-            return Ratio()
+    def counted(self, candidate: str, standing: Standing) -> np.ndarray:
+        """Of the places in the order that a standing takes up, which count: bool."""
         one = next(iter(self._followed(candidate).values()))
-        places = one.places(standing.units)
-        sums, rows = self._units.totals(candidate, linear, places)
-        kept = ~one.dropped[:places]
-        bound, largest = lower(self._rule, sums[kept], rows[kept])
-        return Ratio(
-            shown=bound > 0,
-            lower=bound,
-            rows=largest,
-            capped_at=linear.cap if linear.table is None else None,
-            guarantee="anytime_valid",
-        )
+        return ~one.dropped[: one.places(standing.units)]
 
     def ranking(self, candidates: Sequence[str]) -> Ranking | None:
         """The candidates against one another, each two on the units that both have closed."""
@@ -228,12 +232,28 @@ def beside(book: Book, started: Started, retired: frozenset[str]) -> Beside | No
     late = None
     if book.runs[started.deployment].tally.labelling.late:
         again = units.again(book.truths, book.ticked_ms, late=True)
-        late = Decider(again, started.agreement).standing(candidate).outcome
+        late = _new_decider(again, started.agreement).standing(candidate).outcome
     others = [name for name, run in units.candidates.items() if bar_of(run.started, retired) is None]
     return Beside(
-        ratio=decider.ratio(candidate, Linear.of(started.agreement), standing),
+        ratio=_ratio(units, decider.counted(candidate, standing), started),
         ranking=decider.ranking(others),
         corrections=Corrections(toward=toward, away=away, with_late=late),
+    )
+
+
+def _ratio(units: Units, counted: np.ndarray, started: Started) -> Ratio:
+    """What the units that were read say about the agreed threshold."""
+    linear, decision = Linear.of(started.agreement), started.agreement.decision
+    if linear is None or decision is None:
+        return Ratio()
+    sums, rows = units.totals(started.subjects[0], linear, counted.size)
+    bound, largest = lower(Rule.of(decision), sums[counted], rows[counted])
+    return Ratio(
+        shown=bound > 0,
+        lower=bound,
+        rows=largest,
+        capped_at=linear.cap if linear.table is None else None,
+        guarantee="anytime_valid",
     )
 
 
@@ -311,5 +331,10 @@ def standing_of(book: Book, started: Started) -> Standing | None:
 def _decider(units: Units, started: Started) -> Decider:
     decider = _DECIDERS.get(units)
     if decider is None:
-        decider = _DECIDERS[units] = Decider(units, started.agreement)
+        decider = _DECIDERS[units] = _new_decider(units, started.agreement)
     return decider
+
+
+def _new_decider(units: Units, agreement: Agreement) -> Decider:
+    assert agreement.decision is not None, "without a decision there is nothing to decide"
+    return Decider(units, agreement.decision, rivals_of(units, agreement))

@@ -473,9 +473,10 @@ class Units:
             rivals=dict(zip(self.rivals, np.concatenate(answers, axis=1), strict=True)),
         )
 
-    def unlabelled(self, start: int, stop: int) -> int:
-        """Units of start … stop − 1 with a row whose label never came."""
-        return int(np.count_nonzero(self._columns["unlabelled"][self._order[start:stop]]))
+    def unlabelled(self, start: int, stop: int) -> np.ndarray:
+        """Of the units start … stop − 1, whether one has a row whose label never came: bool."""
+        found: np.ndarray = self._columns["unlabelled"][self._order[start:stop]] > 0
+        return found
 
     def corrections(self, candidate: str, truths: Truths) -> tuple[int, int]:
         """Rows whose first label was corrected so that a candidate loses less, and so that it loses more."""
