@@ -8,6 +8,9 @@ from typing import Any
 
 CODE = Path(__file__).with_name("candidates")
 
+#: Types of inputs that are no tags.
+TYPES = {"ts": "datetime", "asset": "string"}
+
 
 def save(root: Path) -> None:
     """Save `threshold`, `peak` (asks for four rows of context), `moody`, and models that no agreement takes."""
@@ -38,7 +41,7 @@ def save_one(
 
     signature = None
     if inputs:
-        columns = Schema([ColSpec("double", name) for name in inputs])
+        columns = Schema([ColSpec(TYPES.get(name, "double"), name) for name in inputs])
         signature = ModelSignature(inputs=columns, outputs=Schema([ColSpec("double")]))
     scratch = path.parent / "scratch"
     scratch.mkdir(exist_ok=True)

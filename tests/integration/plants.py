@@ -66,7 +66,14 @@ class Site:
     """A plant with one need, admitted when it is made."""
 
     def __init__(
-        self, client: Client, seen: Topics, name: str, *, assets: Sequence[str] = ("m1",), partitions: int = 1
+        self,
+        client: Client,
+        seen: Topics,
+        name: str,
+        *,
+        assets: Sequence[str] = ("m1",),
+        tags: Sequence[str] = ("x", "secret"),
+        partitions: int = 1,
     ) -> None:
         self.client, self.seen, self.name = client, seen, name
         self.plant = Plant(
@@ -75,7 +82,7 @@ class Site:
             owner=MAKER,
             partitions=partitions,
             assets=tuple(Asset(name=asset) for asset in assets),
-            tags=(Tag(name="x"), Tag(name="secret")),
+            tags=tuple(Tag(name=tag) for tag in tags),
         )
         for ident, role in (
             (MAKER, Role.MANUFACTURER), (STARTUP, Role.STARTUP), (RIVAL, Role.STARTUP), (CENTRE, Role.COORDINATOR),
