@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
 from infra.environments.store import Environments
-from infra.errors import BrokerUnavailable
+from infra.errors import BrokerUnavailable, InfraError
 from infra.folder_lock import held_folder
 from infra.kafka import admin as kafka_admin
 from infra.kafka.broker import EmbeddedKafka
@@ -29,6 +30,9 @@ from streams.lifecycle import Installation as State
 log = logging.getLogger(__name__)
 
 Progress = Callable[[str], None]
+
+#: How often in a row a broker is started again that ends by itself, and how long it has to run to begin a new row.
+BROKER_STARTS, BROKER_HEALTHY_S = 5, 10.0
 
 
 class Installation:
@@ -50,6 +54,8 @@ class Installation:
         self._progress = progress
         self._port = port
         self._broker: EmbeddedKafka | None = None
+        self._broker_since = 0.0
+        self._broker_ends = 0
         self._mlflow: MlflowServer | None = None
         self._held = ExitStack()
         self._workers = Workers(home=self._home)
@@ -98,6 +104,7 @@ class Installation:
             return self._settings.kafka_bootstrap_servers
         self._broker = EmbeddedKafka(self._home / "kafka", port=self._port, progress=self._progress)
         await asyncio.to_thread(self._broker.start)
+        self._broker_since = time.monotonic()
         return self._broker.bootstrap
 
     async def _start_mlflow(self) -> str:
@@ -129,12 +136,31 @@ class Installation:
     async def _look_after(self) -> None:
         while True:
             if self._broker is not None and not self._broker.alive():
-                raise BrokerUnavailable(
-                    f"Kafka has ended by itself; {self._broker.log_path} may say why. "
-                    "Start `fieldproof up` again: everything goes on where it was."
-                )
+                await self._start_broker_again(self._broker)
             await self._workers.look_after()
             await asyncio.sleep(LOOK_S)
+
+    async def _start_broker_again(self, broker: EmbeddedKafka) -> None:
+        """Start a broker that has ended by itself; workers wait for it, or end and are started after it.
+
+        Raises:
+            BrokerUnavailable: it ends again and again.
+        """
+        lived_s = time.monotonic() - self._broker_since
+        self._broker_ends = 1 if lived_s > BROKER_HEALTHY_S else self._broker_ends + 1
+        if self._broker_ends > BROKER_STARTS:
+            raise BrokerUnavailable(
+                f"Kafka has ended by itself {self._broker_ends} times in a row; {broker.log_path} may say why. "
+                "Start `fieldproof up` again once that is mended: everything goes on where it was."
+            )
+        log.warning(
+            "Kafka has ended by itself; started again at %s; see %s", broker.bootstrap, broker.log_path
+        )
+        try:
+            await asyncio.to_thread(broker.start_again)
+        except InfraError as error:
+            log.warning("Kafka could not be started again: %s", error)
+        self._broker_since = time.monotonic()
 
     async def _follow(self, bootstrap: str, mlflow: str) -> None:
         """Follow the facts: an admitted plant gets its workers."""

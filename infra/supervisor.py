@@ -16,6 +16,7 @@ from infra import processes
 from infra.capacity import capacity
 from infra.clock import now_ms
 from infra.environments.store import Environments
+from infra.errors import BrokerUnavailable
 from infra.kafka import admin as kafka_admin
 from infra.kafka.groups import runner_group
 from infra.kafka.log import PairingBoard
@@ -190,7 +191,14 @@ class PlantSupervisor:
         spec = WorkerSpec(kind="scorer", bootstrap=self._bootstrap, home=self._home, plant=self._plant)
         await self._workers.start(f"scorer.{self._plant.id}", spec)
         carried = capacity(self._level, unsandboxed=self._unsandboxed)
-        await self._reports.tell_anew(ReportCapacity(plant=self._plant.id, capacity=carried), "capacity")
+        report = ReportCapacity(plant=self._plant.id, capacity=carried)
+        while True:
+            try:
+                await self._reports.tell_anew(report, "capacity")
+            except BrokerUnavailable as error:
+                await self._without_broker(error)
+            else:
+                return
 
     async def _arrange(self, group: asyncio.TaskGroup) -> None:
         to_run = wanted(self._board.pairings)
@@ -220,6 +228,8 @@ class PlantSupervisor:
     async def _begin(self, name: str, pairing: Pairing, deployment: Deployment) -> None:
         try:
             await self._prepare_and_start(name, pairing, deployment)
+        except BrokerUnavailable as error:
+            await self._without_broker(error)
         finally:
             self._beginning.discard(name)
         # What changed meanwhile has not been looked at for this one.
@@ -247,6 +257,11 @@ class PlantSupervisor:
             prepared=prepared,
         )
         await self._workers.start(name, spec)
+
+    async def _without_broker(self, error: BrokerUnavailable) -> None:
+        """A broker that is away ends no plant's supervision: what it was needed for is tried again."""
+        log.warning("plant %s waits for its broker: %s", self._plant.id, error)
+        await asyncio.sleep(LOOK_S)
 
     async def _put_off(
         self, candidate: Candidate, pairing: Pairing, deployment: Deployment, why: Waiting | Forbidden

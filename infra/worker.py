@@ -52,6 +52,8 @@ class WorkerSpec(BaseModel):
     level: Level = "none"
     #: The candidate's files and environment; or why it cannot be run.
     prepared: Ready | Unusable | None = None
+    #: Which of the workers of its group it is: several share the partitions, each under a name of its own.
+    number: int = 0
 
     @property
     def group(self) -> str:
@@ -202,7 +204,8 @@ def _on_moved(moved: Any) -> Any:
 def runner_app(spec: WorkerSpec) -> faust.App:
     """The runner of one deployment."""
     assert spec.plant is not None and spec.pairing is not None and spec.deployment is not None
-    app = make_app(spec.group, bootstrap=spec.bootstrap, home=spec.home, member=f"{spec.group}-0")
+    member = f"{spec.group}-{spec.number}"
+    app = make_app(spec.group, bootstrap=spec.bootstrap, home=spec.home, member=member)
     board = PairingBoard(spec.bootstrap, spec.plant.id)
     predictor = _predictor(spec)
     sender = FaustSender(app)

@@ -141,6 +141,14 @@ class EmbeddedKafka:
                 else:
                     return
 
+    def start_again(self) -> None:
+        """Start a broker that has ended by itself, with its data, on the port that its clients know.
+
+        Raises as `start` does; clients that wait for it find it where it was.
+        """
+        self._wanted_port = int(self.bootstrap.rpartition(":")[2])
+        self.start()
+
     def stop(self, timeout_s: float = 20.0) -> None:
         """End the broker cleanly; kill it after `timeout_s`."""
         if self._process is not None:
