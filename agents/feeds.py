@@ -20,7 +20,7 @@ from schemas.feeds import FEED_ITEM, FeedEvaluation, FeedFact, FeedVerdict
 from streams import topics
 from streams.disclosure import due, evaluation_for, fact_for, parties_of, verdict_for
 from streams.envelope import FEED, RawRecord, headers
-from streams.lifecycle import Installation
+from streams.lifecycle import Installation, fact_in
 
 SOURCE = "/control/feeds"
 
@@ -70,7 +70,9 @@ class Feeds:
 
     async def _catch_up(self) -> None:
         for record in await self._events.new():
-            self._state.fold(Fact.model_validate_json(record.value or b""))
+            fact = fact_in(record.value)
+            if fact is not None:
+                self._state.fold(fact)
 
     async def _fact(self, fact: Fact) -> None:
         await self._catch_up()

@@ -19,15 +19,15 @@ from agents.acknowledge import InOrder, done
 from agents.ports import Crash, Log, Sender, Tail, put
 from agents.runner import Arrival
 from schemas.base import Ident
-from schemas.events import Body, Fact, OrganisationRegistered, PlantAdmitted
+from schemas.events import Body, Fact, OrganisationRegistered, PlantAdmitted, RequestRefused
 from schemas.pairing import Pairing
 from schemas.requests import Request
 from streams import topics
 from streams.deadlines import CLOCK, end_of, overdue, time_up
 from streams.envelope import FACT, PAIRING, RawRecord, headers
 from streams.judgement import judge, offsets_needed, subject
-from streams.lifecycle import Installation
-from streams.unreadable import unreadable
+from streams.lifecycle import Installation, fact_in
+from streams.unreadable import TOO_LARGE, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -104,10 +104,9 @@ class Control:
 
     async def _take(self, record: RawRecord) -> None:
         party = record.topic.removeprefix(PREFIX)
-        try:
-            request = Request.model_validate_json(record.value or b"")
-        except ValidationError as error:
-            refused = unreadable(error)
+        request = _read(record)
+        if isinstance(request, RequestRefused):
+            refused = request
             await self._decide(party, record.origin, record.origin, lambda: _at_once(refused))
             return
 
@@ -180,8 +179,8 @@ class Control:
         """Fold the facts that are new in the topic, ours among them, and show what they changed."""
         new: list[Fact] = []
         for record in await self._events.new():
-            fact = Fact.model_validate_json(record.value or b"")
-            if not self._state.fold(fact):
+            fact = fact_in(record.value)
+            if fact is None or not self._state.fold(fact):
                 continue
             new.append(fact)
             if not self._ready.is_set():
@@ -204,6 +203,17 @@ class Control:
         await put(
             self._sender, topics.pairings(pairing.plant), pairing.id.encode(), pairing.to_json(), listed
         )
+
+
+def _read(record: RawRecord) -> Request | RequestRefused:
+    """The request in a message, or the refusal of what is none."""
+    value = record.value or b""
+    if len(value) > topics.MESSAGE_BYTES:
+        return TOO_LARGE
+    try:
+        return Request.model_validate_json(value)
+    except ValidationError as error:
+        return unreadable(error)
 
 
 async def _at_once(body: Body) -> Body:

@@ -24,7 +24,7 @@ from schemas.requests import Command, Request
 from streams import topics
 from streams.envelope import REQUEST, Headers, headers
 from streams.judgement import subject
-from streams.lifecycle import Installation
+from streams.lifecycle import Installation, fact_in
 
 T = TypeVar("T")
 
@@ -95,8 +95,8 @@ class Client:
     def refresh(self, *, wait_s: float = 0.0) -> Installation:
         """The state of the installation by the facts up to now; waits so long for a new one where there is none."""
         for record in self._events.new(wait_s=wait_s):
-            fact = Fact.model_validate_json(record.value or b"")
-            if self._state.fold(fact):
+            fact = fact_in(record.value)
+            if fact is not None and self._state.fold(fact):
                 self._facts.append(fact)
         return self._state
 

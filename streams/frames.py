@@ -7,6 +7,7 @@ by name, primitive types only. It is checked in full before any of it is used.
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from schemas.rejected import Rejected
 from schemas.telemetry import JsonRow
+from streams.arrow_size import opened_bytes
 from streams.envelope import ARROW, RawRecord
 from streams.topics import FRAME_BYTES
 
@@ -28,6 +30,8 @@ TS_TYPE = pa.timestamp("us", tz="UTC")
 OPEN_BYTES = 64 * FRAME_BYTES
 #: Eight bytes a row for its time and for each subject's answer and score: an outcome of so many rows fits into the ledger.
 MAX_ROWS = 65_536
+
+_TOO_MUCH = "the frame opens to too many rows; send fewer rows a frame"
 
 _ROWS: TypeAdapter[list[JsonRow]] = TypeAdapter(list[JsonRow])
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -136,17 +140,26 @@ def read_arrow(value: bytes) -> pa.RecordBatch | Rejected:
                     reason="wrong_type",
                     detail=f"columns {', '.join(nested)} are not numbers, booleans, texts or times",
                 )
+            # Before anything is decompressed: a few kilobytes can hold gigabytes.
+            if opened_bytes(value) > OPEN_BYTES:
+                return Rejected(reason="too_large", detail=_TOO_MUCH)
             batch = reader.read_next_batch()
             if batch.nbytes > OPEN_BYTES or batch.num_rows > MAX_ROWS:
-                return Rejected(
-                    reason="too_large", detail="the frame opens to too many rows; send fewer rows a frame"
-                )
+                return Rejected(reason="too_large", detail=_TOO_MUCH)
             batch.validate(full=True)
             if next(iter(reader), None) is not None:
                 return Rejected(
                     reason="not_readable", detail="a frame is one Arrow stream with one record batch"
                 )
-    except (pa.ArrowException, StopIteration, OSError, ValueError, MemoryError, TypeError) as error:
+    except (
+        pa.ArrowException,
+        StopIteration,
+        OSError,
+        ValueError,
+        MemoryError,
+        TypeError,
+        struct.error,
+    ) as error:
         return Rejected(reason="not_readable", detail=f"no Arrow stream of one record batch: {_short(error)}")
     return batch
 
@@ -187,6 +200,9 @@ def _batch_of(rows: Iterable[JsonRow]) -> pa.RecordBatch | Rejected:
     if not listed:
         return Rejected(reason="no_rows", detail="the list of rows is empty")
     names = sorted({name for row in listed for name in row.values})
+    if 8 * len(listed) * len(names) > OPEN_BYTES or len(listed) > MAX_ROWS:
+        # Rows that each name other tags open to a table of the square of their number.
+        return Rejected(reason="too_large", detail=_TOO_MUCH)
     columns: dict[str, pa.Array[Any]] = {
         TS: pa.array([micros(row.ts) for row in listed], type=pa.int64()).cast(TS_TYPE)
     }

@@ -17,6 +17,7 @@ from schemas.rejected import Rejected
 from streams.envelope import ARROW, FRAME_HEADER, IDENT_CHARS, RawRecord
 from streams.frames import TS, TS_TYPE, first_problem, micros, read_arrow
 from streams.ledger_codec import Entry, LabelRows
+from streams.topics import MESSAGE_BYTES
 
 VALUE = "value"
 
@@ -46,6 +47,8 @@ def decode_label(record: RawRecord) -> Decoded | Rejected:
         return Rejected(
             reason="not_readable", detail="a label message has the asset as its key and a label as its value"
         )
+    if len(record.value) > MESSAGE_BYTES:
+        return Rejected(reason="too_large", detail=f"a label message has at most {MESSAGE_BYTES} bytes")
     try:
         key = record.key.decode()
         if record.header("content-type") == ARROW:

@@ -6,6 +6,7 @@ Arrow library opens them; every other entry is JSON.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ from schemas.ledger import (
     Watermark,
 )
 from schemas.rejected import Rejected
+from streams.arrow_size import opened_bytes
 from streams.envelope import (
     ARROW,
     JSON,
@@ -36,7 +38,7 @@ from streams.envelope import (
     RawRecord,
     headers,
 )
-from streams.frames import first_problem
+from streams.frames import OPEN_BYTES, first_problem
 
 META = b"fieldproof"
 
@@ -50,6 +52,7 @@ NOT_READABLE = (
     StopIteration,
     TypeError,
     ValueError,
+    struct.error,
 )
 
 
@@ -184,6 +187,8 @@ def _named(columns: dict[str, np.ndarray], name: str, rows: int) -> np.ndarray:
 
 def _open(value: bytes) -> tuple[bytes, np.ndarray, dict[str, np.ndarray]]:
     """Metadata, times, and the other columns by name; those that this version does not know are left alone."""
+    if opened_bytes(value) > OPEN_BYTES:
+        raise ValueError("the entry opens to more than any entry holds")
     with pa.ipc.open_stream(value) as reader:
         batch = reader.read_next_batch()
     batch.validate(full=True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from pydantic import ValidationError
+
 from schemas.base import Ident, Moment, Offsets, PublicKey
 from schemas.events import (
     AgreementAmended,
@@ -22,6 +24,7 @@ from schemas.events import (
     DeploymentEnded,
     DeploymentStarted,
     DeploymentSuspended,
+    ErasureOrdered,
     Fact,
     FollowUpRecorded,
     KeyPublished,
@@ -31,6 +34,7 @@ from schemas.events import (
     ObjectionResolved,
     OrganisationRegistered,
     PairingConcluded,
+    PairingErased,
     PairingExpired,
     PairingProposed,
     PairingSettled,
@@ -154,6 +158,18 @@ class Installation:
         return pairing.model_copy(update={"waits_for": who_acts_next(pairing)})
 
 
+def fact_in(value: bytes | None) -> Fact | None:
+    """The fact in a message; None where it holds none. Control alone writes facts: what is none has no number either."""
+    try:
+        return Fact.model_validate_json(value or b"")
+    except ValidationError:
+        return None
+
+
+#: Phases with whose beginning a pairing's measurement is over.
+CLOSES = frozenset({Phase.CONCLUDED, Phase.STOPPED, Phase.WITHDRAWN, Phase.EXPIRED})
+
+
 def later(at: Moment, days: float) -> datetime:
     """So many days after a moment."""
     return at + timedelta(days=days)
@@ -239,6 +255,10 @@ def _update(pairing: Pairing, fact: Fact) -> dict[str, object]:
             return {"deployments": _reported(pairing, body, fact.at)}
         case AuditReported(alarms=alarms):
             return {"alarms": alarms}
+        case ErasureOrdered(parts=parts):
+            return {"erasing": (*pairing.erasing, *(one for one in parts if one not in pairing.erasing))}
+        case PairingErased(erasure=erasure):
+            return {"erasure": erasure}
         case _:
             return _ending(pairing, fact)
 
@@ -325,7 +345,14 @@ def _ending(pairing: Pairing, fact: Fact) -> dict[str, object]:
 
 def _enter(phase: Phase, fact: Fact, why: str, *, days: float | None = None) -> dict[str, object]:
     due = later(fact.at, days) if days is not None else None
-    return {"phase": phase, "since": fact.at, "why": why, "due": due, "amendment": None}
+    entered: dict[str, object] = {
+        "phase": phase,
+        "since": fact.at,
+        "why": why,
+        "due": due,
+        "amendment": None,
+    }
+    return entered | ({"closed_at": fact.at} if phase in CLOSES else {})
 
 
 def _consent(pairing: Pairing, body: ConsentGiven, fact: Fact) -> dict[str, object]:

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from schemas.events import RequestRefused
 from streams.frames import first_problem
+from streams.topics import MESSAGE_BYTES
 
 #: What is wrong, by the beginning of pydantic's name for it. Other things are said as pydantic says them.
 _KOREAN = {
@@ -25,6 +26,11 @@ _KOREAN = {
     "too_short": "목록에 항목이 부족합니다",
     "model": "항목을 모은 객체가 필요합니다",
 }
+TOO_LARGE = RequestRefused(
+    command="unreadable",
+    reason=f"the request is larger than {MESSAGE_BYTES} bytes",
+    reason_ko=f"요청이 너무 큽니다. {MESSAGE_BYTES}바이트까지 보낼 수 있습니다.",
+)
 #: Characters of what is told: it may quote what was sent.
 MOST = 1000
 

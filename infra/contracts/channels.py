@@ -100,6 +100,10 @@ _REJECTED_HEADERS: dict[str, tuple[Json, bool]] = {
     "fp_topic": ({**_TEXT, "description": "The topic it came in on."}, True),
     "fp_partition": ({**_TEXT, "description": "Its partition, in decimal digits."}, True),
     "fp_offset": ({**_TEXT, "description": "Its offset, in decimal digits."}, True),
+    "fp_bytes": (
+        {**_TEXT, "description": "Its size in decimal digits; the value is cut off where that is larger."},
+        False,
+    ),
     "fp_reason": ({**_TEXT, "enum": list(get_args(Reason)), OPEN: True}, True),
     "fp_detail": (
         {**_TEXT, "description": "What is wrong and what to do about it; up to 2000 characters."},
