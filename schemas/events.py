@@ -8,6 +8,7 @@ from pydantic import Field
 
 from schemas.agreement import Agreement
 from schemas.base import Digest, Ident, Moment, Offsets, PublicKey, Record
+from schemas.erasure import Erasure, Part
 from schemas.evaluation import Outcome
 from schemas.faults import Fault
 from schemas.pairing import Candidate, Phase, Rehearsal
@@ -166,6 +167,22 @@ class AuditReported(Record):
     alarms: tuple[str, ...]
 
 
+class ErasureOrdered(Record):
+    """These parts of a pairing's records are to be deleted: its owner wants it, or the agreement's time is over."""
+
+    kind: Literal["erasure_ordered"] = "erasure_ordered"
+    pairing: Ident
+    parts: tuple[Part, ...]
+
+
+class PairingErased(Record):
+    """What of a pairing's records is gone, and what cannot go yet; again whenever more has gone."""
+
+    kind: Literal["pairing_erased"] = "pairing_erased"
+    pairing: Ident
+    erasure: Erasure
+
+
 class CapacityReported(Record):
     """What the machine that runs a plant's candidates can carry."""
 
@@ -320,6 +337,8 @@ Body = Annotated[
     | DeploymentEnded
     | DeploymentSuspended
     | AuditReported
+    | ErasureOrdered
+    | PairingErased
     | CapacityReported
     | KeyPublished
     | RequestRefused,

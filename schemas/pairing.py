@@ -9,6 +9,7 @@ from pydantic import Field
 
 from schemas.agreement import Agreement
 from schemas.base import Digest, Ident, Moment, Offsets, Record
+from schemas.erasure import Erasure, Part
 from schemas.evaluation import Outcome
 from schemas.faults import Fault
 from schemas.rehearsal import MetricCheck, UnitCheck
@@ -42,6 +43,9 @@ ENDED = frozenset({Phase.FOLLOWED_UP, Phase.STOPPED, Phase.WITHDRAWN, Phase.EXPI
 
 #: Phases in which nothing more is measured.
 OVER = ENDED | {Phase.CONCLUDED, Phase.OBJECTION_PERIOD, Phase.SETTLED}
+
+#: Phases in which nobody may ask any more for what was measured, or for a candidate's files.
+DONE = ENDED | {Phase.SETTLED}
 
 DeploymentPhase = Literal["rehearsal", "trial"]
 
@@ -189,6 +193,11 @@ class Pairing(Record):
     objections: tuple[Objection, ...] = ()
     #: What is wrong with its measurement, as its workers reported last; nothing where it is sound.
     alarms: tuple[str, ...] = ()
+    #: When its measurement was over: retention counts from here.
+    closed_at: Moment | None = None
+    #: What of its records is to be deleted, and what has become of that so far.
+    erasing: tuple[Part, ...] = ()
+    erasure: Erasure | None = None
     simulated: bool = False
     #: Number of the last fact that changed it.
     fact: int

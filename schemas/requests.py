@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 
 from schemas.agreement import Agreement
 from schemas.base import Digest, Ident, Moment, PublicKey, Record
+from schemas.erasure import Erasure
 from schemas.evaluation import Outcome
 from schemas.faults import Fault
 from schemas.pairing import Candidate, Rehearsal
@@ -264,6 +265,24 @@ class ReportAudit(Record):
     alarms: tuple[Reason, ...] = ()
 
 
+class EraseRecords(Record):
+    """Has a pairing's records deleted: telemetry, ledger, files of candidates. Asked by the plant's owner.
+
+    Only once it is settled or broken off. Evaluations, verdicts and facts stay, and hashes of what is gone.
+    """
+
+    kind: Literal["erase_records"] = "erase_records"
+    pairing: Ident
+
+
+class ReportErased(Record):
+    """Tells what of a pairing's records is gone, and what cannot go yet. Asked by the plant's workers."""
+
+    kind: Literal["report_erased"] = "report_erased"
+    pairing: Ident
+    erasure: Erasure
+
+
 class ReportCapacity(Record):
     """Tells what the machine that runs a plant's candidates can carry. Asked by the plant's workers."""
 
@@ -301,6 +320,8 @@ Command = Annotated[
     | ReportSuspended
     | ReturnCandidate
     | ReportAudit
+    | EraseRecords
+    | ReportErased
     | ReportCapacity
     | PublishKey,
     Field(discriminator="kind"),

@@ -8,6 +8,7 @@ from datetime import datetime
 from schemas.base import Offsets
 from schemas.events import (
     Body,
+    ErasureOrdered,
     ObjectionPeriodOpened,
     PairingExpired,
     PairingSettled,
@@ -15,6 +16,7 @@ from schemas.events import (
     TrialEnded,
 )
 from schemas.pairing import Pairing, Phase
+from streams import erasing
 from streams.lifecycle import Installation, later, who_acts_next
 
 #: The party that facts of time alone are ascribed to.
@@ -27,6 +29,10 @@ def overdue(state: Installation, now: datetime) -> Iterator[tuple[str, Body]]:
         body = _of_time(pairing, now)
         if body is not None:
             yield f"{body.kind}-{pairing.id}-{pairing.fact}", body
+        parts = erasing.due(pairing, now)
+        if parts:
+            order = ErasureOrdered(pairing=pairing.id, parts=parts)
+            yield f"{order.kind}-{pairing.id}-{'-'.join(parts)}", order
 
 
 def _of_time(pairing: Pairing, now: datetime) -> Body | None:

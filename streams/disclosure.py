@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from schemas.base import Ident
+from schemas.erasure import Erasure
 from schemas.evaluation import Evaluation, Verdict
 from schemas.events import (
     CapacityReported,
     Fact,
     PairingConcluded,
+    PairingErased,
     PlantPaused,
     PlantResumed,
     RehearsalReported,
@@ -69,12 +71,35 @@ def _as_seen(party: Ident, pairing: Pairing, fact: Fact) -> Fact | None:
         return fact.model_copy(update={"body": body.model_copy(update={"verdicts": {}})})
     if isinstance(body, RehearsalReported) and "counts" not in what:
         return None
+    if isinstance(body, PairingErased) and party != pairing.manufacturer:
+        return fact.model_copy(
+            update={"body": body.model_copy(update={"erasure": _for_others(body.erasure)})}
+        )
     return fact
+
+
+def told_to_both_sides(pairing: Pairing) -> tuple[Told, ...]:
+    """What the agreement shows to the start-up and to coordinators alike."""
+    disclosure = pairing.agreement.disclosure
+    return tuple(one for one in disclosure.startup.what if one in disclosure.coordinator.what)
+
+
+def _for_others(erasure: Erasure) -> Erasure:
+    """What is gone and what is not: which other pairings the plant has is its own affair."""
+    remaining = (one.model_copy(update={"needed_by": (), "due": None}) for one in erasure.remaining)
+    return erasure.model_copy(update={"remaining": tuple(remaining)})
 
 
 def evaluation_for(party: Ident, pairing: Pairing, evaluation: Evaluation) -> FeedEvaluation | None:
     """What a party may see of an evaluation; None where that is nothing. How often is `due`."""
-    what = granted_to(party, pairing).what
+    faults = party in (pairing.manufacturer, pairing.startup)
+    return evaluation_as_seen(evaluation, granted_to(party, pairing).what, faults=faults)
+
+
+def evaluation_as_seen(
+    evaluation: Evaluation, what: Collection[Told], *, faults: bool = False
+) -> FeedEvaluation | None:
+    """An evaluation as far as these may be seen; None where that is nothing."""
     if "counts" not in what and "metrics" not in what:
         return None
     counts, metrics = "counts" in what, "metrics" in what

@@ -19,6 +19,7 @@ from schemas.requests import (
     DeclareNeed,
     EndRehearsal,
     EndTrial,
+    EraseRecords,
     OpenProgramme,
     PausePlant,
     ProposePairing,
@@ -34,7 +35,7 @@ from schemas.requests import (
     SubmitCandidate,
     WithdrawPairing,
 )
-from streams import agreeing, candidacy, course, names, participants, topics
+from streams import agreeing, candidacy, course, erasing, names, participants, topics
 from streams.conditions import Refusal, existing
 from streams.disclosure import parties_of
 from streams.lifecycle import Installation
@@ -154,6 +155,8 @@ def _about(
             return candidacy.retired(party, command, pairing, ends[topics.telemetry(pairing.plant)])
         case ResumeCandidate():
             return candidacy.resumed(party, command, pairing)
+        case EraseRecords():
+            return erasing.ordered(party, command, pairing)
         case step if isinstance(step, course.Step):
             return course.taken(party, step, pairing, ends)
         case command if isinstance(command, course.Afterwards):

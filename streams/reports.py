@@ -11,6 +11,7 @@ from schemas.events import (
     DeploymentStarted,
     DeploymentSuspended,
     PairingConcluded,
+    PairingErased,
     RehearsalReported,
 )
 from schemas.faults import Fault
@@ -19,6 +20,7 @@ from schemas.requests import (
     ReportAudit,
     ReportConclusion,
     ReportEnded,
+    ReportErased,
     ReportRehearsal,
     ReportStarted,
     ReportSuspended,
@@ -36,6 +38,7 @@ Report = (
     | ReportSuspended
     | ReturnCandidate
     | ReportAudit
+    | ReportErased
 )
 
 
@@ -60,6 +63,13 @@ def reported(party: Ident, report: Report, pairing: Pairing) -> Body:
             return AuditReported(pairing=pairing.id, alarms=alarms)
         case ReturnCandidate(candidate=ident, reason=reason):
             return _returned(pairing, ident, reason)
+        case ReportErased(erasure=erasure):
+            require(
+                set(erasure.parts) <= set(pairing.erasing),
+                f"nobody has ordered that of {pairing.id}; its owner does with `fieldproof plant erase`",
+                f"매칭 {pairing.id}에 요청되지 않은 삭제입니다. `fieldproof plant erase`로 먼저 요청해 주세요.",
+            )
+            return PairingErased(pairing=pairing.id, erasure=erasure)
         case _:
             return _of_deployment(report, pairing)
 

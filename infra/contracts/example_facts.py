@@ -11,6 +11,7 @@ from infra.contracts.example_parties import (
     CAPACITY,
     COORDINATOR,
     DEPLOYED,
+    ERASURE,
     FAULT,
     KEY,
     MANUFACTURER,
@@ -150,6 +151,9 @@ def _end() -> Iterator[Told]:
         pairing=PAIRING, outcome="contract", note="1공장에 도입하는 계약을 맺음."
     )
     yield COORDINATOR, "record_follow_up", PAIRING, followed
+    parts = told.ErasureOrdered(pairing=PAIRING, parts=("telemetry", "ledger", "artifacts"))
+    yield MANUFACTURER, "erase_records", PAIRING, parts
+    yield PLANT, "report_erased", PAIRING, told.PairingErased(pairing=PAIRING, erasure=ERASURE)
 
 
 def _elsewhere() -> Iterator[Told]:

@@ -6,10 +6,12 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 from schemas.agreement import Acceptance, Agreement, Baseline, LabelRule, Limits, Task
+from schemas.erasure import PARTS, Erased, Erasure, Remaining
 from schemas.faults import Fault
 from schemas.pairing import Candidate, Rehearsal, deployment_id
 from schemas.parties import Asset, Capacity, Need, Organisation, Plant, Programme, Role, Tag
 from schemas.terms import Cost, Decision, Expected, Phases, Retention
+from streams import topics
 
 COORDINATOR = "virtual-city-ai"
 MANUFACTURER = "virtual-press"
@@ -120,3 +122,25 @@ LABELS = "labels"
 
 TRIAL_FROM = {0: 48, 1: 51}
 TRIAL_UNTIL = {0: 1488, 1: 1491}
+
+#: What is left of the pairing a year later: of one partition the end waits for another pairing.
+ERASURE = Erasure(
+    parts=PARTS,
+    erased=(
+        Erased(topic=topics.telemetry(PLANT), partition=0, first=48, until=1488),
+        Erased(topic=topics.telemetry(PLANT), partition=1, first=51, until=1302),
+        Erased(topic=topics.ledger(PLANT), partition=0, first=0, until=3120),
+    ),
+    remaining=(
+        Remaining(
+            topic=topics.telemetry(PLANT),
+            partition=1,
+            first=1302,
+            until=1491,
+            needed_by=("press-bearing-2026-03",),
+        ),
+    ),
+    files_erased=(CANDIDATE,),
+    chain=hashlib.sha256(b"the last entry of the ledger").hexdigest(),
+    agreement_digest=AGREEMENT.digest(),
+)

@@ -12,6 +12,7 @@ from infra.contracts.example_parties import (
     CAPACITY,
     COORDINATOR,
     DEPLOYED,
+    ERASURE,
     FAULT,
     KEY,
     MANUFACTURER,
@@ -134,3 +135,5 @@ def _of_the_plant() -> Iterator[tuple[str, ask.Command]]:
     yield PLANT, ask.ReportEnded(pairing=PAIRING, deployment=DEPLOYED)
     yield PLANT, ask.ReportAudit(pairing=PAIRING)
     yield PLANT, ask.ReportConclusion(pairing=PAIRING, verdicts={CANDIDATE: Outcome.ACCEPTED})
+    yield MANUFACTURER, ask.EraseRecords(pairing=PAIRING)
+    yield PLANT, ask.ReportErased(pairing=PAIRING, erasure=ERASURE)

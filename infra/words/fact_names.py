@@ -39,6 +39,8 @@ _FACTS = {
     "deployment_ended": "배치 종료",
     "deployment_suspended": "배치 보류",
     "audit_reported": "측정 점검",
+    "erasure_ordered": "기록 삭제 요청",
+    "pairing_erased": "기록 삭제 결과",
     "capacity_reported": "장비 용량 보고",
     "trial_ended": "실증 종료",
     "pairing_concluded": "판정",
@@ -86,6 +88,8 @@ _COMMANDS = {
     "report_ended": "배치 종료 보고",
     "report_suspended": "배치 보류 보고",
     "report_audit": "측정 점검 보고",
+    "erase_records": "기록 삭제",
+    "report_erased": "기록 삭제 보고",
     "report_capacity": "장비 용량 보고",
     "unreadable": "읽을 수 없는 요청",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from infra.words.erasures import erased, erasure_ordered
 from infra.words.fact_names import OUTCOMES, VERDICTS, kind_of
 from infra.words.language import Phrase
 from infra.words.said import said
@@ -96,6 +97,10 @@ def _told_of_candidates(body: Body) -> Phrase:
             return Phrase(f"suspended {what.en}: {fault.en}", f"{what.ko} 보류: {fault.ko}")
         case "audit_reported":
             return _audit(body)
+        case "erasure_ordered":
+            return erasure_ordered(body.parts)
+        case "pairing_erased":
+            return erased(body.erasure)
         case _:
             return _told_of_the_end(body)
 
