@@ -44,6 +44,8 @@ class Recomputation:
     differences: list[Difference] = field(default_factory=list)
     #: What could not be compared, and why.
     problems: list[str] = field(default_factory=list)
+    #: Of each entry that counted, its offset and the SHA-256 of its bytes.
+    counted: list[tuple[int, bytes]] = field(default_factory=list, repr=False)
     #: The pairing's book after its last entry.
     book: Book = field(repr=False)
 
@@ -113,7 +115,9 @@ def _take(found: Recomputation, record: RawRecord) -> None:
     if isinstance(read, Rejected):
         # The scorer has rejected it too: it is nothing that counts.
         return
-    found.book.fold(read[1], offset=record.offset, digest=digest_of(record))
+    digest = digest_of(record)
+    if found.book.fold(read[1], offset=record.offset, digest=digest):
+        found.counted.append((record.offset, digest))
 
 
 def _compare_running(

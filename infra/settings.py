@@ -50,6 +50,12 @@ class Addresses(BaseModel):
         draft.replace(home / ADDRESS_FILE)
 
 
+def home_in_use(settings: Settings | None = None) -> Path:
+    """The home of the installation that commands of this directory talk to; the usual one where none runs."""
+    home = (settings or Settings()).home
+    return next((one for one in (home, *(home / name for name in TRIALS)) if _published(one)), home)
+
+
 def running(settings: Settings) -> Addresses:
     """The installation that commands of this directory talk to.
 

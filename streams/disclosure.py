@@ -19,7 +19,7 @@ from schemas.events import (
 )
 from schemas.feeds import FeedEvaluation, FeedFact, FeedVerdict
 from schemas.pairing import OVER, Pairing
-from schemas.terms import Disclosed
+from schemas.terms import Disclosed, Told
 from streams.lifecycle import Installation
 
 #: The manufacturer's data and labels made them: it sees all of them, as they come.
@@ -55,13 +55,24 @@ def fact_for(fact: Fact, state: Installation) -> Iterable[tuple[Ident, FeedFact]
     if isinstance(body, PlantPaused | PlantResumed):
         open_ = [pairing for pairing in state.touched(body) if pairing.phase not in OVER]
         waiting = {party for pairing in open_ for party in parties_of(pairing)}
-        return [(party, FeedFact(fact=fact)) for party in sorted({fact.party, *waiting})]
+        owner = state.plants[body.plant].owner
+        return [
+            (party, FeedFact(fact=fact if party == owner else _without_figures(fact)))
+            for party in sorted({owner, *waiting})
+        ]
     pairing = state.pairings.get(getattr(body, "pairing", ""))
     if isinstance(body, RequestRefused) or pairing is None:
         party = state.plants[body.plant].owner if isinstance(body, CapacityReported) else fact.party
         return [(party, FeedFact(fact=fact))] if party in state.organisations else []
     seen = ((party, _as_seen(party, pairing, fact)) for party in parties_of(pairing))
     return [(party, FeedFact(fact=one)) for party, one in seen if one is not None]
+
+
+def _without_figures(fact: Fact) -> Fact:
+    """A pause as others than the plant's owner see it: what was rejected tells of its data."""
+    if not isinstance(fact.body, PlantPaused):
+        return fact
+    return fact.model_copy(update={"body": fact.body.model_copy(update={"rejections": None})})
 
 
 def _as_seen(party: Ident, pairing: Pairing, fact: Fact) -> Fact | None:
@@ -123,13 +134,17 @@ def evaluation_as_seen(
         labels=evaluation.labels if counts else None,
         decision=evaluation.decision if metrics else None,
         service=evaluation.service if counts else None,
-        faults=evaluation.faults if party in (pairing.manufacturer, pairing.startup) else (),
+        faults=evaluation.faults if faults else (),
     )
 
 
 def verdict_for(party: Ident, pairing: Pairing, verdict: Verdict) -> FeedVerdict | None:
     """What a party may see of a verdict; None where that is nothing."""
-    what = granted_to(party, pairing).what
+    return verdict_as_seen(verdict, granted_to(party, pairing).what)
+
+
+def verdict_as_seen(verdict: Verdict, what: Collection[Told]) -> FeedVerdict | None:
+    """A verdict as far as these may be seen; None where that is nothing."""
     if "verdict" not in what:
         return None
     metrics = "metrics" in what

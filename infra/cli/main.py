@@ -13,6 +13,7 @@ from infra.cli import (
     candidate,
     demo,
     doctor,
+    evidence,
     feed,
     init,
     label,
@@ -44,6 +45,7 @@ app.command()(replay.replay)
 app.command()(watch.watch)
 app.command()(status.status)
 app.command()(feed.feed)
+app.command()(evidence.recompute)
 app.add_typer(candidate.app, name="candidate")
 app.add_typer(label.app, name="label")
 app.add_typer(pairing.app, name="pairing")
@@ -52,6 +54,7 @@ app.add_typer(parties.organisation, name="organisation")
 app.add_typer(parties.programme, name="programme")
 app.add_typer(parties.plant, name="plant")
 app.add_typer(parties.need, name="need")
+app.add_typer(evidence.app, name="evidence")
 app.add_typer(request.app, name="request")
 
 

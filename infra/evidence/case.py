@@ -14,7 +14,7 @@ from schemas.pairing import Pairing
 from schemas.rejected import Rejected
 from streams import topics
 from streams.envelope import RawRecord
-from streams.ledger_codec import LabelRows, decode
+from streams.ledger_codec import Entry, LabelRows, decode
 
 #: Reads records anew at each call: a ledger does not have to fit into memory.
 Records = Callable[[], Iterator[RawRecord]]
@@ -87,11 +87,8 @@ def _published(bootstrap: str, topic: str, pairing: Ident) -> tuple[bytes, ...]:
     return tuple(one.value or b"" for one in every if (one.key or b"").startswith(prefix))
 
 
-def source_of(record: RawRecord) -> Source | None:
+def source_of(entry: Entry) -> Source | None:
     """Where the label of a ledger entry stands in the plant's labels; None where the entry is no label."""
-    entry = decode(record)
-    if isinstance(entry, Rejected):
-        return None
     if isinstance(entry, LabelRows):
         return entry.meta.source
     return entry.source if isinstance(entry, Label | Watermark) else None
@@ -117,7 +114,8 @@ def labels_behind(
 def _ranges(entries: Iterable[RawRecord]) -> Mapping[int, tuple[int, int]]:
     found: dict[int, tuple[int, int]] = {}
     for record in entries:
-        source = source_of(record)
+        entry = decode(record)
+        source = None if isinstance(entry, Rejected) else source_of(entry)
         if source is not None:
             first, last = found.get(source.partition, (source.offset, source.offset))
             found[source.partition] = min(first, source.offset), max(last, source.offset)

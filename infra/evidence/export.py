@@ -1,0 +1,210 @@
+"""Two bundles of a pairing's evidence: one for whoever may see its ledger, one for whoever may not."""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.recomputation import Recomputation, recompute
+from agents.unit_losses import unit_losses
+from infra.errors import InfraError
+from infra.evidence.bundle import CandidateRecord, Manifest, Signature, pack, signature_of, sum_of
+from infra.evidence.case import Case, labels_behind
+from infra.evidence.keys import own_key
+from infra.evidence.tables import CHAIN, LOSSES, write_messages, write_table
+from schemas.base import Record
+from schemas.evaluation import Evaluation, Verdict
+from schemas.pairing import OVER, Pairing
+from schemas.terms import Told
+from streams.disclosure import evaluation_as_seen, told_to_both_sides, verdict_as_seen
+from streams.topics import OPERATOR
+
+AGREEMENT = "agreement.json"
+PAIRING = "pairing.json"
+FACTS = "facts.jsonl"
+EVALUATIONS = "evaluations.jsonl"
+VERDICTS = "verdicts.jsonl"
+LEDGER = "ledger.parquet"
+LABELS = "labels.parquet"
+CHAIN_FILE = "chain.parquet"
+LOSSES_FILE = "losses.parquet"
+
+#: What the numbers depend on, by the names of their distributions.
+SOFTWARE = ("fieldproof", "numpy", "pyarrow", "pydantic", "scikit-learn", "mlflow", "faust-streaming")
+
+Progress = Callable[[str], None]
+
+
+class NotOver(InfraError):
+    """The proof still runs."""
+
+    exit_code = 2
+
+
+class NotWhole(InfraError):
+    """The ledger does not give what was published: there is nothing to sign."""
+
+    exit_code = 1
+
+
+def export(
+    case: Case, bootstrap: str, out: Path, *, home: Path, made_at: datetime, progress: Progress
+) -> tuple[Path, Path]:
+    """Write a pairing's full and disclosed bundles, signed with the keys that this home holds.
+
+    Args:
+        case: the pairing.
+        bootstrap: the broker, for the labels that the plant sent.
+        out: the folder to write into.
+
+    Raises:
+        NotOver: no verdict has fallen yet, and the pairing was not broken off.
+        NotWhole: the ledger, folded again, does not give what was published.
+    """
+    pairing = case.pairing
+    if pairing.phase not in OVER:
+        raise NotOver(
+            f"{pairing.id} is {pairing.phase}; evidence is exported once its verdicts have fallen, "
+            "or it was broken off"
+        )
+    progress("folding the ledger again")
+    found = recompute(
+        pairing.id, case.ledger(), case.evaluations, case.verdicts, retired=frozenset(pairing.retired)
+    )
+    if not found.equal:
+        raise NotWhole(
+            f"the ledger of {pairing.id} does not give what was published; "
+            f"see `fieldproof recompute --pairing {pairing.id}`"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    full, disclosed = (out / f"{pairing.id}.{scope}.zip" for scope in ("full", "disclosed"))
+    with tempfile.TemporaryDirectory(dir=out) as drafts:
+        for scope, path in (("full", full), ("disclosed", disclosed)):
+            folder = Path(drafts) / scope
+            folder.mkdir()
+            progress(f"writing {path.name}")
+            what = told_to_both_sides(pairing) if scope == "disclosed" else ()
+            if scope == "full":
+                _write_full(folder, case, bootstrap)
+            else:
+                _write_disclosed(folder, case, found, what)
+            manifest = _manifest(scope, case, found, what, folder, made_at).to_json()
+            pack(folder, manifest, signatures(home, pairing, manifest), path)
+    return full, disclosed
+
+
+def signatures(home: Path, pairing: Pairing, manifest: bytes) -> tuple[Signature, ...]:
+    """The signatures that the keys of this home can give."""
+    held = ((holder, own_key(home, holder)) for holder in (pairing.plant, OPERATOR))
+    return tuple(signature_of(holder, key, manifest) for holder, key in held if key is not None)
+
+
+def _write_full(folder: Path, case: Case, bootstrap: str) -> None:
+    pairing = case.pairing
+    (folder / AGREEMENT).write_bytes(pairing.agreement.canonical())
+    (folder / PAIRING).write_bytes(pairing.to_json())
+    _lines(folder / FACTS, (fact.to_json() for fact in case.facts))
+    _lines(folder / EVALUATIONS, case.evaluations)
+    _lines(folder / VERDICTS, case.verdicts)
+    write_messages(folder / LEDGER, case.entries())
+    assets = pairing.agreement.assets
+    write_messages(folder / LABELS, labels_behind(bootstrap, pairing.plant, assets, case.entries()))
+
+
+def _write_disclosed(folder: Path, case: Case, found: Recomputation, what: tuple[Told, ...]) -> None:
+    (folder / AGREEMENT).write_bytes(case.pairing.agreement.canonical())
+    final = (one for one in map(Evaluation.model_validate_json, case.evaluations) if one.final)
+    seen = (evaluation_as_seen(one, what) for one in final)
+    _lines(folder / EVALUATIONS, _once(one for one in seen if one is not None))
+    verdicts = (verdict_as_seen(Verdict.model_validate_json(one), what) for one in case.verdicts)
+    _lines(folder / VERDICTS, _once(one for one in verdicts if one is not None))
+    offsets, digests = [one[0] for one in found.counted], [one[1] for one in found.counted]
+    write_table(folder / CHAIN_FILE, CHAIN, [offsets, digests])
+    if "unit_losses" in what:
+        _write_losses(folder / LOSSES_FILE, found)
+
+
+def _write_losses(path: Path, found: Recomputation) -> None:
+    book = found.book
+    names = book.judged or tuple(book.runs)
+    every = [one for name in names if name in book.runs for one in unit_losses(book, book.runs[name].started)]
+    parts = [
+        (
+            np.full(one.unlabelled.size, one.candidate, dtype=object),
+            np.full(one.unlabelled.size, one.rival, dtype=object),
+            np.arange(one.unlabelled.size),
+            one.candidate_loss,
+            one.rival_loss,
+            one.gained.low,
+            one.gained.high,
+            one.gained.dropped,
+            one.gained.events,
+            one.unlabelled,
+        )
+        for one in every
+    ]
+    columns: list[Any] = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    write_table(path, LOSSES, columns or [()] * len(LOSSES))
+
+
+def _once(records: Iterable[Record]) -> Iterable[bytes]:
+    """What was published twice after a crash, once."""
+    return dict.fromkeys(one.to_json() for one in records)
+
+
+def _lines(path: Path, lines: Iterable[bytes]) -> None:
+    with path.open("wb") as file:
+        for line in lines:
+            file.write(line + b"\n")
+
+
+def _manifest(
+    scope: str, case: Case, found: Recomputation, what: tuple[Told, ...], folder: Path, made_at: datetime
+) -> Manifest:
+    pairing = case.pairing
+    return Manifest.model_validate(
+        {
+            "scope": scope,
+            "pairing": pairing.id,
+            "plant": pairing.plant,
+            "startup": pairing.startup,
+            "phase": pairing.phase,
+            "agreement_digest": pairing.agreement_digest,
+            "made_at": made_at,
+            "entries": found.entries,
+            "chain": found.chain,
+            "candidates": tuple(_candidates(pairing)),
+            "discloses": what,
+            "software": software(),
+            "files": {path.name: sum_of(path) for path in sorted(folder.iterdir())},
+        }
+    )
+
+
+def _candidates(pairing: Pairing) -> Iterable[CandidateRecord]:
+    for one in pairing.candidates:
+        yield CandidateRecord(
+            id=one.id,
+            model=one.model,
+            version=one.version,
+            digest=one.digest,
+            retired=one.id in pairing.retired,
+        )
+
+
+def software() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in SOFTWARE:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
