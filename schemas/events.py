@@ -13,6 +13,7 @@ from schemas.evaluation import Outcome
 from schemas.faults import Fault
 from schemas.pairing import Candidate, Phase, Rehearsal
 from schemas.parties import Capacity, Need, Organisation, Plant, Programme
+from schemas.rejected import Rejections
 from schemas.words import Phrase
 
 
@@ -280,9 +281,13 @@ class KeyPublished(Record):
 
 
 class PlantPaused(Record):
+    """No candidate is given a frame until the plant's owner resumes it; where too much was rejected, labels wait too."""
+
     kind: Literal["plant_paused"] = "plant_paused"
     plant: Ident
     reason: str
+    #: Where nobody asked for it: too much of what the plant sent had to be rejected. Only its owner is told what.
+    rejections: Rejections | None = None
 
 
 class PlantResumed(Record):

@@ -175,6 +175,8 @@ class Pairing(Record):
     progress_at: Moment | None = None
     #: True while the plant has paused its telemetry.
     paused: bool = False
+    #: True while it is paused because too much of what it sent had to be rejected: its labels wait, too.
+    held: bool = False
     candidates: tuple[Candidate, ...] = ()
     retired: tuple[Ident, ...] = ()
     #: Candidates that the platform could not run: their places in the quota are free again.

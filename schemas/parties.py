@@ -58,6 +58,16 @@ class Asset(Record):
     description: str | None = None
 
 
+class RejectLimit(Record):
+    """Where a plant's line stops, instead of one message after the other being rejected."""
+
+    #: The share of the last messages that may be rejected, at one reader of a topic; 1 where it never stops.
+    share: float = Field(default=0.2, gt=0, le=1)
+    #: How many messages these are, and how many of them have to be rejected in any case.
+    last: int = Field(default=100, ge=1, le=10_000)
+    at_least: int = Field(default=20, ge=1, le=10_000)
+
+
 class Plant(Record):
     """A site (공장) with its machines and channels."""
 
@@ -71,6 +81,7 @@ class Plant(Record):
     partitions: int = Field(default=1, ge=1, le=64)
     assets: tuple[Asset, ...] = Field(min_length=1)
     tags: tuple[Tag, ...] = Field(min_length=1)
+    rejects: RejectLimit = RejectLimit()
     #: True where the data come from a simulator; every report says so.
     simulated: bool = False
 

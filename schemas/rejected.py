@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from schemas.base import Record
 
 Reason = Literal[
@@ -27,3 +29,15 @@ class Rejected(Record):
     detail: str
     #: Rows that are known to be lost with it, where they could be counted.
     rows: int = 0
+
+
+class Rejections(Record):
+    """How many of the last messages of a topic were rejected, and why most of them were."""
+
+    topic: str
+    rejected: int = Field(ge=1)
+    #: Of so many messages.
+    of: int = Field(ge=1)
+    reason: Reason
+    #: What was wrong with the last of them that was rejected for that reason.
+    detail: str = Field(max_length=2000)

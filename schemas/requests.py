@@ -13,6 +13,7 @@ from schemas.evaluation import Outcome
 from schemas.faults import Fault
 from schemas.pairing import Candidate, Rehearsal
 from schemas.parties import Capacity, Need, Organisation, Plant, Programme
+from schemas.rejected import Rejections
 
 
 class RegisterOrganisation(Record):
@@ -291,6 +292,14 @@ class ReportCapacity(Record):
     capacity: Capacity
 
 
+class ReportRejections(Record):
+    """Tells that too much of what a plant sends has to be rejected: it is paused. Asked by the plant's workers."""
+
+    kind: Literal["report_rejections"] = "report_rejections"
+    plant: Ident
+    rejections: Rejections
+
+
 Command = Annotated[
     RegisterOrganisation
     | OpenProgramme
@@ -323,6 +332,7 @@ Command = Annotated[
     | EraseRecords
     | ReportErased
     | ReportCapacity
+    | ReportRejections
     | PublishKey,
     Field(discriminator="kind"),
 ]

@@ -26,6 +26,7 @@ from schemas.requests import (
     PublishKey,
     RegisterOrganisation,
     ReportCapacity,
+    ReportRejections,
     ResumeCandidate,
     ResumePlant,
     RetireCandidate,
@@ -76,7 +77,9 @@ def subject(command: Command) -> str:
             return plant.id
         case DeclareNeed(need=need):
             return need.id
-        case PausePlant(plant=ident) | ResumePlant(plant=ident) | ReportCapacity(plant=ident):
+        case PausePlant(plant=ident) | ResumePlant(plant=ident):
+            return ident
+        case ReportCapacity(plant=ident) | ReportRejections(plant=ident):
             return ident
         case PublishKey(holder=holder):
             return holder
@@ -116,6 +119,8 @@ def _grant(
             return participants.declared(party, need, state)
         case PausePlant():
             return participants.paused(party, command, state)
+        case ReportRejections():
+            return participants.held(party, command, state)
         case ResumePlant(plant=ident):
             return participants.resumed(party, ident, state)
         case ReportCapacity():

@@ -75,8 +75,8 @@ class Installation:
     plants: dict[Ident, Plant] = field(default_factory=dict)
     needs: dict[Ident, Need] = field(default_factory=dict)
     pairings: dict[Ident, Pairing] = field(default_factory=dict)
-    #: Plants whose telemetry is paused.
-    paused: set[Ident] = field(default_factory=set)
+    #: Plants whose telemetry is paused, and why.
+    paused: dict[Ident, PlantPaused] = field(default_factory=dict)
     #: What the machines of plants can carry, as they reported last.
     capacities: dict[Ident, Capacity] = field(default_factory=dict)
     #: The keys under which evidence is signed, of plants and of control (`operator`).
@@ -127,11 +127,19 @@ class Installation:
                 self.pairings[body.pairing] = changed(self.pairings[body.pairing], fact)
 
     def _pause(self, plant: Ident, fact: Fact) -> None:
-        paused = isinstance(fact.body, PlantPaused)
-        (self.paused.add if paused else self.paused.discard)(plant)
+        if isinstance(fact.body, PlantPaused):
+            self.paused[plant] = fact.body
+        else:
+            self.paused.pop(plant, None)
         for ident, pairing in self.pairings.items():
             if pairing.plant == plant:
-                self.pairings[ident] = pairing.model_copy(update={"paused": paused, "fact": fact.number})
+                step = {**self._stands(plant), "fact": fact.number}
+                self.pairings[ident] = pairing.model_copy(update=step)
+
+    def _stands(self, plant: Ident) -> dict[str, bool]:
+        """Whether a plant is paused, and its labels too."""
+        paused = self.paused.get(plant)
+        return {"paused": paused is not None, "held": paused is not None and paused.rejections is not None}
 
     def _proposed(self, proposed: PairingProposed, fact: Fact) -> Pairing:
         need = self.needs[proposed.need]
@@ -150,7 +158,7 @@ class Installation:
             since=fact.at,
             why="proposed",
             due=later(fact.at, proposed.agreement.respond_days),
-            paused=plant.id in self.paused,
+            **self._stands(plant.id),
             simulated=plant.simulated,
             progress_at=fact.at,
             fact=fact.number,

@@ -14,7 +14,7 @@ from schemas.events import (
     ProgrammeOpened,
 )
 from schemas.parties import Need, Organisation, Plant, Programme, Role
-from schemas.requests import PausePlant, PublishKey, ReportCapacity
+from schemas.requests import PausePlant, PublishKey, ReportCapacity, ReportRejections
 from streams import names, topics
 from streams.conditions import asked_by_owner, existing, free, new_or_same, require, with_role
 from streams.deadlines import CLOCK
@@ -22,6 +22,9 @@ from streams.lifecycle import Installation
 
 #: Ids that no organisation or plant may bear.
 RESERVED = frozenset({topics.OPERATOR, CLOCK})
+
+#: Why a plant is paused that nobody paused.
+TOO_MUCH = "too many of its messages had to be rejected"
 
 
 def registered(party: Ident, organisation: Organisation, state: Installation) -> OrganisationRegistered:
@@ -103,12 +106,28 @@ def paused(party: Ident, command: PausePlant, state: Installation) -> PlantPause
     """The fact that a plant's telemetry is paused."""
     _plant(party, command.plant, state)
     asked_by_owner(party, command.plant, state)
-    require(
-        command.plant not in state.paused,
-        f"{command.plant} is paused already; nothing has to be done",
-        f"공장 {command.plant}의 계측은 이미 일시 중지되어 있습니다. 다시 요청하지 않아도 됩니다.",
-    )
+    _not_paused(command.plant, state)
     return PlantPaused(plant=command.plant, reason=command.reason)
+
+
+def held(party: Ident, command: ReportRejections, state: Installation) -> PlantPaused:
+    """The fact that a plant is paused because too much of what it sends has to be rejected."""
+    _plant(party, command.plant, state)
+    require(
+        party == command.plant,
+        f"only the workers of {command.plant} report what they had to reject",
+        f"공장 {command.plant}의 거부된 메시지는 그 공장의 작업 프로세스만 보고할 수 있습니다.",
+    )
+    _not_paused(command.plant, state)
+    return PlantPaused(plant=command.plant, reason=TOO_MUCH, rejections=command.rejections)
+
+
+def _not_paused(plant: Ident, state: Installation) -> None:
+    require(
+        plant not in state.paused,
+        f"{plant} is paused already; nothing has to be done",
+        f"공장 {plant}의 계측은 이미 일시 중지되어 있습니다. 다시 요청하지 않아도 됩니다.",
+    )
 
 
 def resumed(party: Ident, plant: Ident, state: Installation) -> PlantResumed:

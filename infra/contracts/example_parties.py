@@ -10,6 +10,7 @@ from schemas.erasure import PARTS, Erased, Erasure, Remaining
 from schemas.faults import Fault
 from schemas.pairing import Candidate, Rehearsal, deployment_id
 from schemas.parties import Asset, Capacity, Need, Organisation, Plant, Programme, Role, Tag
+from schemas.rejected import Rejections
 from schemas.terms import Cost, Decision, Expected, Phases, Retention
 from streams import topics
 
@@ -109,6 +110,14 @@ CAPACITY = Capacity(cores=8, memory_mb=32_768, sandbox="full")
 
 #: The public key of an Ed25519 key pair whose private half nobody keeps.
 KEY = hashlib.sha256(b"the plant's key").hexdigest()
+
+REJECTIONS = Rejections(
+    topic=topics.telemetry(PLANT),
+    rejected=21,
+    of=100,
+    reason="wrong_column",
+    detail="the plant has no tag '유압2'; its tags are 베어링 진동, 모터 전류, 유압",
+)
 
 FAULT = Fault(kind="error", exception="ValueError", where="bearing_net/model.py:41", count=5)
 

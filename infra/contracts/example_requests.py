@@ -21,6 +21,7 @@ from infra.contracts.example_parties import (
     PAIRING,
     PLANT,
     REHEARSAL,
+    REJECTIONS,
     STARTUP,
     THE_CANDIDATE,
     THE_NEED,
@@ -120,6 +121,7 @@ def _of_the_plant() -> Iterator[tuple[str, ask.Command]]:
     yield MANUFACTURER, ask.ResumePlant(plant=PLANT)
     # The plant's own workers ask under its name.
     yield PLANT, ask.ReportCapacity(plant=PLANT, capacity=CAPACITY)
+    yield PLANT, ask.ReportRejections(plant=PLANT, rejections=REJECTIONS)
     yield PLANT, ask.ReportRehearsal(pairing=PAIRING, rehearsal=REHEARSAL)
     yield (
         PLANT,

@@ -91,6 +91,7 @@ _COMMANDS = {
     "erase_records": "기록 삭제",
     "report_erased": "기록 삭제 보고",
     "report_capacity": "장비 용량 보고",
+    "report_rejections": "거부된 메시지 보고",
     "unreadable": "읽을 수 없는 요청",
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from infra.words.erasures import erased, erasure_ordered
 from infra.words.fact_names import OUTCOMES, VERDICTS, kind_of
 from infra.words.language import Phrase
+from infra.words.rejections import reason
 from infra.words.said import said
 from schemas.events import (
     AuditReported,
@@ -15,6 +16,7 @@ from schemas.events import (
     ConsentGiven,
     DeploymentStarted,
     PairingConcluded,
+    PlantPaused,
     RequestRefused,
 )
 from schemas.faults import Fault
@@ -160,9 +162,8 @@ def _told_of_participants(body: Body) -> Phrase:
                 f"수요 {body.need.id} 등록 ({body.need.title})",
             )
         case "plant_paused":
-            return Phrase(
-                f"paused plant {body.plant}: {body.reason}", f"공장 {body.plant} 일시 중지: {body.reason}"
-            )
+            why = paused(body)
+            return Phrase(f"paused plant {body.plant}: {why.en}", f"공장 {body.plant} 일시 중지: {why.ko}")
         case "plant_resumed":
             return Phrase(f"resumed plant {body.plant}", f"공장 {body.plant} 재개")
         case "capacity_reported":
@@ -175,6 +176,19 @@ def _told_of_participants(body: Body) -> Phrase:
             )
         case kind:
             return kind_of(kind)
+
+
+def paused(body: PlantPaused) -> Phrase:
+    """Why a plant is paused, with the figures where too much was rejected."""
+    found = body.rejections
+    if found is None:
+        return said(body.reason)
+    why = reason(found.reason)
+    return Phrase(
+        f"{found.rejected} of the last {found.of} messages on {found.topic} were rejected, most of them as "
+        f"{why.en}: {found.detail}",
+        f"{found.topic}의 최근 메시지 {found.of}건 중 {found.rejected}건 거부, 주된 사유 {why.ko}: {found.detail}",
+    )
 
 
 # --- the longer sentences ---------------------------------------------------------------------------------------------

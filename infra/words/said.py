@@ -35,6 +35,7 @@ _KOREAN = {
     r"the planned trial is over": r"계획한 실증이 끝남",
     r"terms renegotiated": r"조건을 다시 협의함",
     r"replaced": r"다른 후보 모델로 교체함",
+    r"too many of its messages had to be rejected": r"거부된 메시지가 너무 많음",
     # Remarks on rehearsals, and alarms.
     r"(\d+) rows came, (\d+) are agreed": r"\1행이 들어옴(합의한 행 수 \2)",
     r"(\d+) rows lacked an agreed input": r"합의한 입력값이 없는 행 \1개",

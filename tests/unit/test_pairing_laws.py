@@ -240,8 +240,8 @@ class PairingLife(RuleBasedStateMachine):
         name = getattr(body, "pairing", None)
         for other, pairing in self.state.pairings.items():
             if other != name:
-                changed = pairing.model_dump(exclude={"paused", "fact"})
-                assert other in before and changed == before[other].model_dump(exclude={"paused", "fact"})
+                changed = pairing.model_dump(exclude={"paused", "held", "fact"})
+                assert other in before and changed == before[other].model_dump(exclude={"paused", "held", "fact"})
         if isinstance(body, RequestRefused):
             assert self.state.pairings == before
             self.hold_the_law_of_refusals(fact, body, self.sent[-1][2])
