@@ -259,8 +259,16 @@ class Scorer:
         if isinstance(result, Rejected):
             key, value, listed = rejected_message(record, result, source=f"/plants/{self._plant}/scorer")
             await put(self._sender, topics.rejected(self._plant), key, value, listed)
+        elif result is not None and self._erased(result):
+            # Folded anew from what is left of it, it would come to other numbers than those that were published.
+            folded.forget(result)
         elif result is not None:
             await self._conclude(folded, result, record)
+
+    def _erased(self, name: str) -> bool:
+        """Whether the ledger of a pairing is being deleted."""
+        pairing = self._board.pairings.get(name)
+        return pairing is not None and "ledger" in pairing.erasing
 
     def _save(self) -> None:
         for folded in self._partitions.values():
@@ -284,7 +292,7 @@ class Scorer:
                 if now - self._published.get(pairing, -CADENCE_S) < CADENCE_S:
                     continue
                 folded.changed.discard(pairing)
-                if pairing not in folded.books:
+                if pairing not in folded.books or self._erased(pairing):
                     continue
                 self._published[pairing] = now
                 found = evaluations(
@@ -316,8 +324,8 @@ class Scorer:
                 pairing = self._board.pairings.get(name)
                 if pairing is None or name in self._closing:
                     continue
-                if pairing.phase in ENDED:
-                    # Broken off: there will be no verdict, and nothing more is folded.
+                if pairing.phase in ENDED or self._erased(name):
+                    # Broken off, or its ledger deleted: there will be no verdict, and nothing more is folded.
                     folded.forget(name)
                     continue
                 book.settle()

@@ -16,6 +16,7 @@ from infra import processes
 from infra.capacity import capacity
 from infra.clock import now_ms
 from infra.environments.store import Environments
+from infra.erase import Eraser, files_needed
 from infra.errors import BrokerUnavailable
 from infra.kafka import admin as kafka_admin
 from infra.kafka.groups import runner_group
@@ -25,9 +26,10 @@ from infra.mlflow.registry import ModelRegistry
 from infra.preparation import Forbidden, Preparation, Prepared, Waiting
 from infra.sandbox.command import probe_level
 from infra.worker import WorkerSpec
-from schemas.pairing import ACTIVE, ENDED, Candidate, Deployment, Pairing, Phase
+from schemas.erasure import Erasure
+from schemas.pairing import ACTIVE, DONE, Candidate, Deployment, Pairing
 from schemas.parties import Plant
-from schemas.requests import ReportCapacity, ReturnCandidate
+from schemas.requests import ReportCapacity, ReportErased, ReturnCandidate
 from streams import topics
 
 log = logging.getLogger(__name__)
@@ -36,9 +38,6 @@ LOOK_S = 0.5
 
 #: Seconds until a candidate is prepared again, and how long that is tried before it is given back.
 AGAIN_S, PATIENCE_S = 5.0, 600.0
-
-#: Phases in which nobody may ask for a candidate's files any more.
-DONE = ENDED | {Phase.SETTLED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +165,10 @@ class PlantSupervisor:
         self._waiting: dict[str, float] = {}
         #: Deployments whose candidate is suspended: resumed, they begin anew.
         self._suspended: set[str] = set()
+        self._erasing = asyncio.Event()
+        self._eraser = Eraser(
+            plant.id, bootstrap=bootstrap, home=home, registry=registry, tell=self._tell_erased
+        )
         #: Runners that are being prepared: fetching and building one candidate holds up no other.
         self._beginning: set[str] = set()
 
@@ -181,6 +184,7 @@ class PlantSupervisor:
             group.create_task(self._board.follow())
             await self._board.loaded()
             await self._start_scorer()
+            group.create_task(self._erase())
             self._changed.set()
             while True:
                 await self._changed.wait()
@@ -213,6 +217,20 @@ class PlantSupervisor:
                 self._beginning.add(name)
                 group.create_task(self._begin(name, pairing, deployment))
         await self._remove_models()
+        self._erasing.set()
+
+    async def _erase(self) -> None:
+        """Delete what was ordered to be deleted, beside everything else."""
+        while True:
+            await self._erasing.wait()
+            self._erasing.clear()
+            if not await self._eraser.look(self._board.pairings):
+                await asyncio.sleep(AGAIN_S)
+                self._erasing.set()
+
+    async def _tell_erased(self, pairing: Pairing, erasure: Erasure) -> None:
+        report = ReportErased(pairing=pairing.id, erasure=erasure)
+        await self._reports.tell_anew(report, f"erased-{pairing.id}")
 
     def _resumed(self) -> set[str]:
         """The deployments that were suspended and are no more."""
@@ -276,11 +294,8 @@ class PlantSupervisor:
 
     async def _remove_models(self) -> None:
         """What a start-up submitted stays no longer on this machine than its pairings need it."""
-        pairings = self._board.pairings.values()
-        needed = {
-            one.digest for pairing in pairings if pairing.phase not in DONE for one in pairing.candidates
-        }
-        for pairing in pairings:
+        needed = files_needed(self._board.pairings)
+        for pairing in self._board.pairings.values():
             for candidate in pairing.candidates if pairing.phase in DONE else ():
                 if candidate.digest not in needed and await self._registry.remove(candidate):
                     log.info("removed the files of %s: %s is %s", candidate.id, pairing.id, pairing.phase)

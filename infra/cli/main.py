@@ -13,6 +13,7 @@ from infra.cli import (
     candidate,
     demo,
     doctor,
+    erase,
     evidence,
     feed,
     init,
@@ -52,6 +53,7 @@ app.add_typer(pairing.app, name="pairing")
 app.add_typer(agreement.app, name="agreement")
 app.add_typer(parties.organisation, name="organisation")
 app.add_typer(parties.programme, name="programme")
+parties.plant.command()(erase.erase)
 app.add_typer(parties.plant, name="plant")
 app.add_typer(parties.need, name="need")
 app.add_typer(evidence.app, name="evidence")

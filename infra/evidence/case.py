@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from infra.client import Client
+from infra.errors import InfraError
 from infra.kafka import admin as kafka_admin
 from schemas.base import Ident
-from schemas.events import Fact, RequestRefused
+from schemas.events import Fact, PairingErased, RequestRefused
 from schemas.ledger import Label, Source, Watermark
 from schemas.pairing import Pairing
 from schemas.rejected import Rejected
@@ -18,6 +19,12 @@ from streams.ledger_codec import Entry, LabelRows, decode
 
 #: Reads records anew at each call: a ledger does not have to fit into memory.
 Records = Callable[[], Iterator[RawRecord]]
+
+
+class LedgerErased(InfraError):
+    """The ledger was deleted, as the agreement says or its owner wanted."""
+
+    exit_code = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +54,9 @@ def read_case(client: Client, pairing: Pairing) -> Case:
 
     Raises:
         BrokerUnavailable: the broker does not answer.
+        LedgerErased: its ledger was deleted.
     """
+    _refuse_erased(client, pairing)
     bootstrap, topic = client.bootstrap, topics.ledger(pairing.plant)
     own = next(
         (one for one in kafka_admin.read_all(bootstrap, topic) if one.key == pairing.id.encode()), None
@@ -64,6 +73,24 @@ def read_case(client: Client, pairing: Pairing) -> Case:
         evaluations=_published(bootstrap, topics.evaluations(pairing.plant), pairing.id),
         verdicts=_published(bootstrap, topics.verdicts(pairing.plant), pairing.id),
         ledger=ledger,
+    )
+
+
+def _refuse_erased(client: Client, pairing: Pairing) -> None:
+    erasure, topic = pairing.erasure, topics.ledger(pairing.plant)
+    gone = [one for one in erasure.erased if one.topic == topic] if erasure is not None else []
+    if erasure is None or not gone:
+        return
+    at = next(
+        fact.at
+        for fact in reversed(client.facts)
+        if isinstance(fact.body, PairingErased) and fact.subject == pairing.id
+    )
+    where = ", ".join(f"{one.topic}/{one.partition} {one.first}–{one.until - 1}" for one in gone)
+    raise LedgerErased(
+        f"the ledger of {pairing.id} was erased on {at:%Y-%m-%d %H:%M} UTC ({where}): its scores cannot be computed again. "
+        f"What was published stays; the hash of its last entry was {erasure.chain or 'never published'}. "
+        f"({pairing.id}의 원장이 {at:%Y-%m-%d %H:%M} UTC에 삭제되어 점수를 다시 계산할 수 없습니다.)"
     )
 
 

@@ -75,11 +75,27 @@ def ensure_topics(bootstrap: str, declarations: Iterable[TopicSpec]) -> list[str
 
 def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
     """The next offset of each partition. Raises TopicMissing, BrokerUnavailable."""
+    return _offsets(bootstrap, topic, OffsetSpec.LATEST)
+
+
+def begin_offsets(bootstrap: str, topic: str) -> dict[int, int]:
+    """The first offset of each partition that can still be read. Raises TopicMissing, BrokerUnavailable."""
+    return _offsets(bootstrap, topic, OffsetSpec.EARLIEST)
+
+
+def delete_before(bootstrap: str, topic: str, offsets: Mapping[int, int]) -> None:
+    """Delete the beginning of partitions: what lies before these offsets. Raises BrokerUnavailable, BrokerRefused."""
+    wanted = {TopicPartition(topic, number): offset for number, offset in offsets.items()}
+    with _admin(bootstrap) as admin:
+        admin.delete_records(wanted)
+
+
+def _offsets(bootstrap: str, topic: str, at: OffsetSpec) -> dict[int, int]:
     with _admin(bootstrap) as admin:
         count = _partition_counts(admin).get(topic)
         if count is None:
             raise _missing(topic)
-        wanted = {TopicPartition(topic, number): OffsetSpec.LATEST for number in range(count)}
+        wanted = {TopicPartition(topic, number): at for number in range(count)}
         return {
             place.partition: found.offset for place, found in admin.list_partition_offsets(wanted).items()
         }

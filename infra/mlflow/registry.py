@@ -47,6 +47,10 @@ class ModelRegistry:
         async with self._importing:
             return await asyncio.to_thread(self._fetch, candidate)
 
+    def holds(self, candidate: Candidate) -> bool:
+        """Whether a candidate's files are on this machine."""
+        return (self._directory / candidate.digest).exists()
+
     async def remove(self, candidate: Candidate) -> bool:
         """Delete a candidate's files from this machine; gives whether there were any."""
         kept = self._directory / candidate.digest

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from infra.words.language import NOTHING, Phrase
 from schemas.erasure import Erasure, Part, Remaining
+from streams import topics
 
 PARTS = {
     "telemetry": Phrase("telemetry", "계측 데이터"),
@@ -22,18 +23,35 @@ def erasure_ordered(parts: Iterable[Part]) -> Phrase:
 
 
 def erased(erasure: Erasure) -> Phrase:
-    """What is gone, and what is not."""
-    gone = "; ".join(f"{one.topic}/{one.partition} {one.first}–{one.until - 1}" for one in erasure.erased)
-    files = ", ".join(erasure.files_erased)
-    told = Phrase(f"erased: {gone or 'no records'}", f"삭제됨: {gone or '기록 없음'}")
-    if files:
-        told += Phrase(f"; files of {files}", f"; 파일: {files}")
+    """What is gone, and what is not, as one sentence."""
+    first, *rest = lines(erasure)
+    for one in rest:
+        first += Phrase("; ", "; ") + one
+    return first
+
+
+def lines(erasure: Erasure) -> Iterator[Phrase]:
+    """What is gone and what is not, one thing after the other."""
+    gone = ", ".join(f"{one.topic}/{one.partition} {one.first}–{one.until - 1}" for one in erasure.erased)
+    yield Phrase(f"erased: {gone or 'no records'}", f"삭제됨: {gone or '기록 없음'}")
+    if erasure.files_erased:
+        files = ", ".join(erasure.files_erased)
+        yield Phrase(f"files gone from the machine: {files}", f"장비에서 삭제된 파일: {files}")
     for one in erasure.remaining:
-        told += Phrase("; ", "; ") + remaining(one)
+        yield remaining(one)
     if erasure.files_remaining:
         left = ", ".join(erasure.files_remaining)
-        told += Phrase(f"; not yet: files of {left}", f"; 아직 남음: {left} 파일")
-    return told
+        yield Phrase(
+            f"not yet: files of {left}, which another pairing runs",
+            f"아직 남음: {left} 파일(다른 매칭에서 사용 중)",
+        )
+    if any(one.topic.startswith(topics.ledger("")) for one in erasure.erased):
+        yield Phrase(
+            "the ledger is gone: its scores can no longer be recomputed; hash of its last entry: "
+            f"{erasure.chain or 'none was published'}",
+            "원장이 삭제되어 점수를 다시 계산할 수 없음. 마지막 항목의 해시: "
+            f"{erasure.chain or '공개된 것이 없음'}",
+        )
 
 
 def remaining(one: Remaining) -> Phrase:
@@ -46,8 +64,10 @@ def _why(one: Remaining) -> Phrase:
     if not one.needed_by:
         return NOTHING
     who = ", ".join(one.needed_by)
-    until = f"{one.due:%Y-%m-%d %H:%M} UTC" if one.due is not None else None
-    return Phrase(
-        f" (needed by {who}" + (f" until {until})" if until else "; it goes once that is over and erased)"),
-        f" ({who}에서 필요" + (f", {until}까지)" if until else ", 해당 매칭이 끝나고 삭제된 뒤에 삭제됨)"),
-    )
+    if one.due is None:
+        return Phrase(
+            f" (needed by {who}; it goes once that is over and erased)",
+            f" ({who}에서 필요, 해당 매칭이 끝나고 삭제된 뒤에 삭제됨)",
+        )
+    until = f"{one.due:%Y-%m-%d %H:%M} UTC"
+    return Phrase(f" (needed by {who} until {until})", f" ({who}에서 필요, {until}까지)")
