@@ -263,7 +263,7 @@ class Disclosed(Record):
     """What one party may see, and how often."""
 
     what: tuple[Told, ...] = ()
-    every: Literal["live", "daily", "close"] = "live"
+    every: Literal["live", "daily", "close"] = "daily"
 
     @model_validator(mode="after")
     def _once_each(self) -> Disclosed:

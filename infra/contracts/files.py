@@ -18,7 +18,7 @@ from infra.contracts.record_schemas import RECORDS, Definitions, RecordType, def
 Json = dict[str, Any]
 
 #: Version of the contracts: the first number goes up when a change breaks somebody, the second when something is added.
-VERSION = "2.0.0"
+VERSION = "3.0.0"
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -100,7 +100,10 @@ def test_the_hash_is_of_the_canonical_json_and_the_same_for_the_same_terms() -> 
 
 def test_a_hash_that_was_sealed_once_stays_the_same() -> None:
     sealed = "457c85e5a3ad416b9f918f354320899e25eb6c410e982576ea87665e63984a99"
-    assert agreement().digest() == sealed
+    told = {"what": ["counts", "metrics", "verdict"], "every": "live"}
+    # What was agreed on then when nothing was said about it; the terms that were sealed say it.
+    disclosed = {"startup": told, "coordinator": told, "observer": {"every": "close"}}
+    assert agreement(disclosure=disclosed).digest() == sealed
 
 
 def test_a_whole_number_that_readers_of_json_would_round_is_refused() -> None:
@@ -144,7 +147,7 @@ MISTAKES = [
     ("candidates: 3", "candidates: 0", "candidates:", "quotas.candidates", "at least 1"),
     ("what: [], every", "what: [verdicts], every", "observer:", "disclosure.observer.what[0]", "`verdict`"),
     ("[counts, metrics, verdict]", "[counts, counts]", "startup:", "disclosure.startup.what", "twice"),
-    ("every: live", "every: hourly", "startup:", "disclosure.startup.every", "none of live, daily, close"),
+    ("every: daily", "every: hourly", "startup:", "disclosure.startup.every", "none of live, daily, close"),
     ("training_data: none", "training_data: all", "training_data", "training_data", "none of extract"),
     ("ledger_days: 365", "ledger_days: 7", "ledger_days", "retention.ledger_days", "objection period"),
     ("objection_days: 14", "objection_days: 0", "objection_days", "objection_days", "more than 0"),
