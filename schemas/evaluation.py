@@ -44,7 +44,7 @@ class Audit(Record):
     gaps: int = 0
     #: Labels that came after the deadline of the rows they are for.
     labels_late: int = 0
-    #: Rows whose label was changed after it had counted.
+    #: Rows whose label something said later changed, each time again.
     corrected: int = 0
     failed_by_kind: dict[str, int] = {}
 
@@ -73,7 +73,7 @@ class LabelStatistics(Record):
     #: From a row's arrival to a label for it, over rows and versions that came in time; exact to within an eighth.
     delay_p50_ms: int | None = None
     delay_p90_ms: int | None = None
-    #: Rows whose label was changed after it had counted: `from/to`, `from/unlabelled`; of numbers `up`, `down`, `unlabelled`.
+    #: Rows whose label something said later changed: `from/to`, `from/unlabelled`; of numbers `up`, `down`, `unlabelled`.
     corrections: dict[str, int] = {}
 
 

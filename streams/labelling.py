@@ -20,14 +20,14 @@ class Labelling:
 
     #: Labels that came after the deadline.
     late: int = 0
-    #: Rows whose label was changed after it had counted, by what it was changed into.
+    #: Rows whose label something said later changed, by what it was changed into.
     corrections: dict[str, int] = field(default_factory=dict)
     #: Rows by how long after them, in milliseconds, each version of a label for them came, in buckets.
     delays: dict[int, int] = field(default_factory=dict)
 
     @property
     def corrected(self) -> int:
-        """Rows whose label was changed after it had counted."""
+        """Rows whose label something said later changed."""
         return sum(self.corrections.values())
 
     def came(self, rows: int, delay_ms: int) -> None:

@@ -170,22 +170,27 @@ class Book:
         before = truth.add(version)
         for run in self.runs.values():
             for rows in run.affected(asset, (version, *before)):
-                if version.appended_ms > rows.deadline_ms:
+                if not in_order:
+                    run.join_again(rows, truth)
+                elif version.appended_ms > rows.deadline_ms:
                     run.come_late(rows)
-                    continue
-                resolved = version.over(rows) if in_order and not before else truth.resolve(rows)
-                run.relabel(rows, version, resolved, truth.watermark_for(rows.deadline_ms))
+                else:
+                    resolved = truth.resolve(rows) if before else version.over(rows)
+                    run.relabel(rows, version, resolved, truth.watermark_for(rows.deadline_ms))
         return True
 
     def _watermark(self, entry: Watermark) -> bool:
-        truth = self.truth(entry.asset)
-        passed = truth.watermark_for(entry.source.appended_ms)
+        truth, source = self.truth(entry.asset), entry.source
+        in_order = source.offset > truth.newest
+        passed = truth.raise_watermark(source.appended_ms, source.offset, entry.until_us)
         if passed is not None and entry.until_us <= passed:
             return False
-        truth.raise_watermark(entry.source.appended_ms, entry.until_us)
         for run in self.runs.values():
             for rows in run.between(entry.asset, BEFORE_ALL if passed is None else passed, entry.until_us):
-                run.touch(rows)
+                if in_order:
+                    run.touch(rows)
+                else:
+                    run.join_again(rows, truth)
         return True
 
     def _tick(self, entry: Tick) -> bool:

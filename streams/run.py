@@ -198,10 +198,7 @@ class Run:
     def place(self, rows: Rows, truth: Truth) -> None:
         """Join rows with what is known, and keep them to be joined with what comes."""
         rows.truth = truth.resolve(rows)
-        noted = Labelling()
-        for version in truth.about(rows):
-            self._note_arrival(rows, version, noted)
-        self._note(rows, noted)
+        self._note(rows, self._labelling(rows, truth))
         self.rows.setdefault(rows.asset, IntervalIndex()).add(rows.start_us, rows.end_us, rows)
         self.by_frame.setdefault((rows.asset, rows.frame), []).append(rows)
         self._dirty.add(rows.key)
@@ -297,7 +294,7 @@ class Run:
         return [rows for rows in found if rows.result != "dropped"]
 
     def relabel(self, rows: Rows, version: Version, resolved: np.ndarray, watermark_us: int | None) -> None:
-        """Give rows their labels anew because of a version that came in time, and note what changed after it counted."""
+        """Give rows their labels anew because of the newest version, which came in time, and note what it changed."""
         noted = Labelling()
         self._note_arrival(rows, version, noted)
         before, _ = self.scores.known(rows, watermark_us)
@@ -308,8 +305,28 @@ class Run:
         self._dirty.add(rows.key)
 
     def come_late(self, rows: Rows) -> None:
-        """Note a label that came after the deadline of these rows."""
+        """Note that the newest version of a label came after the deadline of these rows."""
         self._note(rows, Labelling(late=1))
+
+    def join_again(self, rows: Rows, truth: Truth) -> None:
+        """Give rows their labels anew because something came before what is known already."""
+        rows.truth = truth.resolve(rows)
+        self.tally.labelling.add(rows.labelling, -1)
+        rows.labelling = Labelling()
+        self._note(rows, self._labelling(rows, truth))
+        self._dirty.add(rows.key)
+
+    def _labelling(self, rows: Rows, truth: Truth) -> Labelling:
+        """What is known of the rows' labels, as their topic tells it: whether they came before the rows' answers is no matter."""
+        noted = Labelling(late=truth.late(rows))
+        for one in truth.told(rows):
+            self._note_arrival(rows, one.version, noted)
+            before, after = (
+                self.scores.counted(rows.times_us, labels, one.watermark_us)[0]
+                for labels in (one.before, one.after)
+            )
+            noted.changed(before, after, self.started.agreement)
+        return noted
 
     def _note_arrival(self, rows: Rows, version: Version, noted: Labelling) -> None:
         appended_ms = rows.deadline_ms - self.deadline_ms

@@ -131,13 +131,19 @@ class Scores:
             self._recode(rows, None)
 
     def known(self, rows: Rows, watermark_us: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """The labels as they count, where silence under the watermark may mean normal; and what lies under it."""
+        """The labels of rows as they count, where silence under the watermark may mean normal; and what lies under it."""
+        return self.counted(rows.times_us, rows.truth, watermark_us)
+
+    def counted(
+        self, times_us: np.ndarray, truth: np.ndarray, watermark_us: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Labels as they count under a watermark, and what lies under it; each of shape (n,)."""
         if watermark_us is None:
-            return rows.truth, np.zeros(rows.times_us.size, dtype=bool)
-        under = rows.times_us < watermark_us
+            return truth, np.zeros(times_us.size, dtype=bool)
+        under = times_us < watermark_us
         if self._silence_is_normal:
-            return np.where(np.isnan(rows.truth) & under, 0.0, rows.truth), under
-        return rows.truth, under
+            return np.where(np.isnan(truth) & under, 0.0, truth), under
+        return truth, under
 
     def _parts(self, rows: Rows) -> Iterator[tuple[Group, slice | np.ndarray]]:
         """The groups that a part of the rows is in, and all of them."""

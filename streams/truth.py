@@ -7,6 +7,7 @@ each label only the newest version, and only versions that the broker had append
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -111,6 +112,17 @@ class Version:
         truth[known] = codes[known]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What one version of a label made of the labels of some rows: float64, shape (n,), not-a-number where there is none."""
+
+    version: Version
+    before: np.ndarray
+    after: np.ndarray
+    #: Up to when labels were complete when it came; None where nothing was said.
+    watermark_us: int | None
+
+
 @dataclass(kw_only=True)
 class Truth:
     """Everything that is known of one asset's labels."""
@@ -118,10 +130,10 @@ class Truth:
     versions: IntervalIndex[Version] = field(default_factory=IntervalIndex)
     by_frame: dict[str, list[Version]] = field(default_factory=dict)
     by_id: dict[str, list[Version]] = field(default_factory=dict)
-    #: The highest source offset seen.
+    #: The highest source offset seen, of labels and watermarks.
     newest: int = -1
-    #: When the broker appended a watermark, and up to when labels are complete: both rise from one to the next.
-    watermarks: list[tuple[int, int]] = field(default_factory=list)
+    #: When the broker appended a watermark, its source offset, and up to when labels are complete: all of them rise.
+    watermarks: list[tuple[int, int, int]] = field(default_factory=list)
 
     def known(self, version: Version) -> bool:
         """Whether this version, or one from the same place, is there already."""
@@ -140,15 +152,26 @@ class Truth:
 
     def watermark_for(self, deadline_ms: int) -> int | None:
         """Up to when labels are complete, for frames with that deadline, in microseconds."""
-        at = bisect_left(self.watermarks, (deadline_ms + 1,))
-        return self.watermarks[at - 1][1] if at else None
+        return self._said_before((deadline_ms + 1,))
 
-    def raise_watermark(self, appended_ms: int, until_us: int) -> None:
-        """Take in a watermark that says more than those appended up to then; later ones that say less are dropped."""
-        first = last = bisect_left(self.watermarks, (appended_ms,))
-        while last < len(self.watermarks) and self.watermarks[last][1] <= until_us:
-            last += 1
-        self.watermarks[first:last] = [(appended_ms, until_us)]
+    def raise_watermark(self, appended_ms: int, offset: int, until_us: int) -> int | None:
+        """Take a watermark in; gives what those before it in the topic said, which it adds nothing to where it says no more.
+
+        Later ones that say no more than this one are dropped.
+        """
+        place = (appended_ms, offset)
+        passed = self._said_before(place)
+        self.newest = max(self.newest, offset)
+        if passed is None or until_us > passed:
+            first = last = bisect_left(self.watermarks, place)
+            while last < len(self.watermarks) and self.watermarks[last][2] <= until_us:
+                last += 1
+            self.watermarks[first:last] = [(*place, until_us)]
+        return passed
+
+    def _said_before(self, place: tuple[int, ...]) -> int | None:
+        at = bisect_left(self.watermarks, place)
+        return self.watermarks[at - 1][2] if at else None
 
     def resolve(self, rows: Rows) -> np.ndarray:
         """The labels of these rows: float64, shape (n,), not-a-number where there is none."""
@@ -163,6 +186,36 @@ class Truth:
         found = [*self.versions.overlapping(rows.start_us, rows.end_us), *self.by_frame.get(rows.frame, ())]
         in_time = (one for one in found if one.appended_ms <= rows.deadline_ms)
         return sorted(in_time, key=lambda one: one.offset)
+
+    def told(self, rows: Rows) -> Iterator[Told]:
+        """What each version that came in time made of the rows' labels, in the order of the label topic."""
+        truth = np.full(rows.times_us.size, np.nan)
+        standing: dict[str, Version] = {}
+        for version in self._of(rows):
+            if version.appended_ms > rows.deadline_ms:
+                continue
+            replaces = standing.pop(version.id, None) is not None
+            standing[version.id] = version
+            before, truth = truth, np.full(truth.size, np.nan) if replaces else truth.copy()
+            for one in standing.values() if replaces else (version,):
+                one.lay(rows, truth)
+            watermark_us = self._said_before((version.appended_ms, version.offset))
+            yield Told(version=version, before=before, after=truth, watermark_us=watermark_us)
+
+    def late(self, rows: Rows) -> int:
+        """How many versions of labels of these rows came after their deadline."""
+        return sum(one.appended_ms > rows.deadline_ms for one in self._of(rows))
+
+    def _of(self, rows: Rows) -> list[Version]:
+        """The versions of labels of these rows in the order of the label topic, those that only take a label away among them."""
+        first: dict[str, int] = {}
+        for one in (
+            *self.versions.overlapping(rows.start_us, rows.end_us),
+            *self.by_frame.get(rows.frame, ()),
+        ):
+            first[one.id] = min(one.offset, first.get(one.id, one.offset))
+        found = [one for ident, offset in first.items() for one in self.by_id[ident] if one.offset >= offset]
+        return sorted(found, key=lambda one: one.offset)
 
     def _newest_for(self, version: Version, rows: Rows) -> bool:
         return not any(
