@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from agents.acknowledge import InOrder
+from agents.line import Line
 from agents.ports import Board, Crash, Log, Sender, or_crash
 from agents.reports import Reports
 from models.baselines import rows_before
@@ -164,6 +165,8 @@ class Runner:
         self._board = board
         self._crash = crash
         self._reports = reports
+        plant = assignment.plant
+        self._line = Line(plant, topics.telemetry(plant.id), board=board, reports=reports)
         self._to_report: asyncio.Queue[ReportStarted | ReportSuspended] = asyncio.Queue()
         candidate = assignment.deployment.candidate
         self._context_rows = (
@@ -195,7 +198,12 @@ class Runner:
     async def background(self) -> None:
         """Everything beside the reading of frames; runs as long as the runner."""
         await asyncio.gather(
-            self._write(), self._acknowledge.run(), self._flush(), self._watch(), self._report()
+            self._write(),
+            self._acknowledge.run(),
+            self._flush(),
+            self._watch(),
+            self._report(),
+            self._line.run(),
         )
 
     def loaded(self, wall_ns: int) -> None:
@@ -237,6 +245,7 @@ class Runner:
 
     async def take(self, arrival: Arrival) -> None:
         """Decide whether a message is due, and have it answered if so."""
+        await self._line.clear()
         record = arrival.record
         lane = self._lanes.get(record.partition)
         if lane is None:
@@ -258,6 +267,7 @@ class Runner:
             why = Rejected(
                 reason="unknown_asset", detail=f"{self._assignment.plant.id} has no asset {asset!r}"
             )
+            self._line.note(why)
             lane.sent.append(await self._send(self._rejection(record, why)))
         if not lane.passed:
             lane.since = time.monotonic()
@@ -279,10 +289,12 @@ class Runner:
     async def _answer(self, record: RawRecord, asset: str, first: int, before: Context) -> list[Message]:
         frame = decode_frame(record, tags=self._tags)
         if isinstance(frame, Rejected):
+            self._line.note(frame)
             unread = frame.rows == 0
             entry = self._refused(record, asset, first, frame, result="unreadable" if unread else "refused")
             return [self._rejection(record, frame), self._message(entry, record)]
         chosen = select(frame, self._assignment.pairing.agreement.inputs)
+        self._line.note(chosen if isinstance(chosen, Rejected) else None)
         if isinstance(chosen, Rejected):
             entry = self._refused(record, asset, first, chosen, result="refused")
             return [self._rejection(record, chosen), self._message(entry, record)]

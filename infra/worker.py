@@ -151,7 +151,14 @@ def scorer_app(spec: WorkerSpec) -> faust.App:
     board = PairingBoard(spec.bootstrap, plant)
     reading = TopicLog(spec.bootstrap)
     sender = FaustSender(app)
-    labels = Labels(plant, sender=sender, log=reading, board=board, crash=crash)
+    labels = Labels(
+        spec.plant,
+        sender=sender,
+        log=reading,
+        board=board,
+        reports=Reports(plant, sender=sender, source=f"/plants/{plant}/labels", now_ms=now_ms),
+        crash=crash,
+    )
     scorer = Scorer(
         plant,
         sender=sender,

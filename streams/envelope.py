@@ -12,6 +12,9 @@ JSON = "application/json"
 #: Header of a label frame: the id of the telemetry frame whose rows it labels, position by position.
 FRAME_HEADER = "fp_frame"
 
+#: Header of a message that was rejected and is sent again: where it stood when it was sent first.
+REPLAYED_HEADER = "fp_replayed_from"
+
 Headers = list[tuple[str, bytes]]
 
 #: The longest id of a message: ids are written into every entry that comes of it.

@@ -14,7 +14,7 @@ from schemas.ledger import Label, LabelFrame, Source
 from schemas.ledger import Watermark as WatermarkEntry
 from schemas.pairing import Pairing
 from schemas.rejected import Rejected
-from streams.envelope import ARROW, FRAME_HEADER, IDENT_CHARS, RawRecord
+from streams.envelope import ARROW, FRAME_HEADER, IDENT_CHARS, REPLAYED_HEADER, RawRecord
 from streams.frames import TS, TS_TYPE, first_problem, micros, read_arrow
 from streams.ledger_codec import Entry, LabelRows
 from streams.topics import MESSAGE_BYTES
@@ -89,6 +89,18 @@ def _points(record: RawRecord, asset: str) -> Points | Rejected:
         times_us=np.asarray(times.cast(pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64),
         values=values.to_pylist(),
     )
+
+
+def source_of(record: RawRecord) -> Source:
+    """Where a label stands in the order of its topic, and when the broker appended it.
+
+    One that was rejected and is replayed stands where it stood first: what has corrected it since is not undone.
+    """
+    place, first = f"{record.topic}:{record.partition}:", record.header(REPLAYED_HEADER) or ""
+    number = first.removeprefix(place)
+    earlier = first.startswith(place) and number.isascii() and number.isdigit() and len(number) < 20
+    offset = min(int(number), record.offset) if earlier else record.offset
+    return Source(partition=record.partition, offset=offset, appended_ms=record.timestamp_ms)
 
 
 def for_pairing(decoded: Decoded, pairing: Pairing, source: Source) -> Entry | Rejected | None:

@@ -1,8 +1,11 @@
-"""Rejected messages: the original bytes with where they came from and why."""
+"""Rejected messages: the original bytes with where they came from and why; and how many of them are too many."""
 
 from __future__ import annotations
 
-from schemas.rejected import Rejected
+from collections import Counter, deque
+
+from schemas.parties import RejectLimit
+from schemas.rejected import Rejected, Rejections
 from streams.envelope import REJECTED, Headers, RawRecord, headers
 from streams.topics import MESSAGE_BYTES
 
@@ -23,3 +26,29 @@ def rejected_message(record: RawRecord, why: Rejected, *, source: str) -> tuple[
         ("fp_detail", why.detail[:2000].encode()),
     ]
     return record.origin.encode(), (record.value or b"")[:MESSAGE_BYTES], listed
+
+
+class Recent:
+    """The last messages that were looked at: which of them were rejected, and why."""
+
+    def __init__(self, limit: RejectLimit) -> None:
+        self._limit = limit
+        self._last: deque[Rejected | None] = deque(maxlen=limit.last)
+
+    def note(self, why: Rejected | None) -> None:
+        """One more; None where it was taken."""
+        self._last.append(why)
+
+    def too_many(self) -> bool:
+        """Whether more were rejected than may be."""
+        rejected = sum(why is not None for why in self._last)
+        return rejected >= self._limit.at_least and rejected > self._limit.share * len(self._last)
+
+    def told(self, topic: str) -> Rejections:
+        """The figures, where any was rejected."""
+        rejected = [why for why in self._last if why is not None]
+        ((reason, _),) = Counter(why.reason for why in rejected).most_common(1)
+        detail = next(why.detail for why in reversed(rejected) if why.reason == reason)
+        return Rejections(
+            topic=topic, rejected=len(rejected), of=len(self._last), reason=reason, detail=detail[:500]
+        )

@@ -13,7 +13,7 @@ from infra.submission import readable
 from models.contract import Contract
 from schemas.agreement import Agreement
 from schemas.pairing import BASELINES, Candidate, Deployment, Pairing, Phase, deployment_id
-from schemas.parties import Asset, Plant, Tag
+from schemas.parties import Asset, Plant, RejectLimit, Tag
 from streams.export_text import Problem
 from streams.exports import AssetRows, Export
 from streams.frames import moment
@@ -93,6 +93,8 @@ def plant_of(agreement: Agreement) -> Plant:
         owner=PLANT,
         assets=tuple(Asset(name=name) for name in agreement.assets),
         tags=tuple(Tag(name=name) for name in agreement.inputs),
+        # Nobody is there who would mend and resume it.
+        rejects=RejectLimit(share=1),
     )
 
 

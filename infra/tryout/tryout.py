@@ -177,7 +177,14 @@ class Trial:
         self._topics = MemoryTopics(now_ms=self._clock, passing=frozenset({topics.telemetry(plant)}))
         self._board = MemoryBoard(self._pairing)
         self._witness = _Witness(predictor=predictor, progress=progress)
-        self._labels = Labels(plant, sender=self._topics, log=self._topics, board=self._board, crash=_crash)
+        self._labels = Labels(
+            attempt.plant,
+            sender=self._topics,
+            log=self._topics,
+            board=self._board,
+            reports=self._reports(f"/plants/{plant}/labels"),
+            crash=_crash,
+        )
         self._scorer = Scorer(
             plant,
             sender=self._topics,
@@ -199,6 +206,9 @@ class Trial:
     def _clock(self) -> int:
         return self._now_ms() + self._ahead_ms
 
+    def _reports(self, source: str) -> Reports:
+        return Reports(self._plant, sender=self._topics, source=source, now_ms=self._clock)
+
     def _runner(self, attempt: Attempt, deployment: Deployment) -> Runner:
         own = deployment.candidate is not None
         assignment = Assignment(
@@ -213,7 +223,7 @@ class Trial:
             sender=self._topics,
             log=self._topics,
             board=self._board,
-            reports=Reports(self._plant, sender=self._topics, source=assignment.source, now_ms=self._clock),
+            reports=self._reports(assignment.source),
             crash=_crash,
         )
 

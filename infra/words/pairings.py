@@ -63,7 +63,11 @@ def _where(pairing: Pairing) -> Iterator[tuple[Phrase, Phrase]]:
     if pairing.paused:
         yield (
             Phrase("paused", "일시 중지"),
-            Phrase("the plant has paused its telemetry", "공장이 계측을 멈췄습니다"),
+            Phrase(
+                "too much of what the plant sent had to be rejected", "공장이 보낸 메시지가 너무 많이 거부됨"
+            )
+            if pairing.held
+            else Phrase("the plant has paused its telemetry", "공장이 계측을 멈췄습니다"),
         )
     for alarm in pairing.alarms:
         yield Phrase("alarm", "경고"), said(alarm)

@@ -12,10 +12,14 @@ import pytest
 
 from agents import labels as module
 from agents.labels import Labels
+from agents.reports import Reports
 from models.metrics import metrics_for
 from schemas.ledger import Label, Watermark
 from schemas.pairing import Pairing, Phase
+from schemas.parties import Plant, RejectLimit
+from schemas.requests import Request
 from streams import topics
+from streams.envelope import REPLAYED_HEADER
 from streams.ledger import Book
 from streams.ledger_codec import decode
 from tests.unit.ledger_examples import outcome, standing, started
@@ -27,6 +31,7 @@ from tests.unit.twins import (
     Crash,
     Crashed,
     a_pairing,
+    a_plant,
     an_agreement,
     arrivals_of,
     json_label,
@@ -38,12 +43,19 @@ LABELS, LEDGER, REJECTED = topics.labels(PLANT), topics.ledger(PLANT), topics.re
 
 
 class World:
-    def __init__(self, *pairings: Pairing) -> None:
+    def __init__(self, *pairings: Pairing, plant: Plant | None = None) -> None:
         self.broker = Broker()
         self.board = Board(*pairings)
         self.crash = Crash()
         self.done: list[int] = []
-        self.labels = Labels(PLANT, sender=self.broker, log=self.broker, board=self.board, crash=self.crash)
+        self.labels = Labels(
+            plant or a_plant(),
+            sender=self.broker,
+            log=self.broker,
+            board=self.board,
+            reports=Reports(PLANT, sender=self.broker, source="/test", now_ms=lambda: 0),
+            crash=self.crash,
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[World]:
@@ -262,5 +274,159 @@ def test_a_concluded_pairing_gets_no_more_labels() -> None:
             await world.take()
             await until(lambda: world.done == [0])
         assert world.broker.of(LEDGER) == []
+
+    asyncio.run(scenario())
+
+
+def test_a_label_for_a_machine_that_nobody_knows_is_rejected_and_one_of_no_pairing_is_not() -> None:
+    async def scenario() -> None:
+        world = World(a_pairing())
+        async with world.running():
+            world.tell(point("a"), asset="pump-9")
+            world.tell(point("b"), asset="pump-3")  # the plant's, in no agreement
+            await world.take()
+            await until(lambda: world.done == [0, 1])
+        assert [one.key for one in world.broker.of(REJECTED)] == [f"{LABELS}:0:0".encode()]
+        (kept,) = world.broker.of(REJECTED)
+        assert kept.header("fp_reason") == "unknown_asset"
+        assert "has no asset 'pump-9'; it has pump-1, pump-2, pump-3" in (kept.header("fp_detail") or "")
+        assert world.broker.of(LEDGER) == []
+
+    asyncio.run(scenario())
+
+
+def test_a_machine_of_an_agreement_is_known_whatever_the_plant_says() -> None:
+    async def scenario() -> None:
+        bare = a_plant().model_copy(update={"assets": a_plant().assets[2:]})
+        world = World(a_pairing(), plant=bare)
+        async with world.running():
+            world.tell(point("a"))
+            await world.take()
+            await until(lambda: world.done == [0])
+        assert world.broker.of(REJECTED) == []
+        assert world.offsets() == [0]
+
+    asyncio.run(scenario())
+
+
+def test_what_nobody_can_read_is_rejected_once_also_where_a_pairing_comes_later() -> None:
+    async def scenario() -> None:
+        world = World()
+        async with world.running():
+            world.tell({"kind": "nonsense"})
+            await world.take()
+            await until(lambda: world.done == [0])
+            world.board.show(a_pairing())
+            await until(lambda: world.labels.taken(PAIRING, {0: 1}))
+        assert len(world.broker.of(REJECTED)) == 1
+
+    asyncio.run(scenario())
+
+
+STRICT = a_plant().model_copy(update={"rejects": RejectLimit(share=0.5, last=4, at_least=2)})
+REQUESTS = topics.requests(PLANT)
+
+
+def reports(world: World) -> list[Any]:
+    return [Request.model_validate_json(one.value or b"").command for one in world.broker.of(REQUESTS)]
+
+
+def test_the_line_stops_where_too_much_is_rejected_and_goes_on_once_it_is_resumed() -> None:
+    async def scenario() -> None:
+        world = World(a_pairing(), plant=STRICT)
+        async with world.running():
+            world.tell(point("a"), {"kind": "nonsense"}, point("b", value="odd"), point("c"), {"kind": "x"})
+            taking = asyncio.ensure_future(world.take())
+            await until(lambda: reports(world))
+            await settle()
+            # Two of three were rejected: what comes behind is neither taken nor rejected.
+            assert world.done == [0, 1, 2]
+            (report,) = reports(world)
+            told = report.rejections
+            assert (told.topic, told.rejected, told.of) == (LABELS, 2, 3)
+            assert told.reason in ("not_readable", "wrong_value")
+            world.board.show(a_pairing(fact=6).model_copy(update={"paused": True, "held": True}))
+            await settle()
+            assert world.done == [0, 1, 2]
+            world.board.show(a_pairing(fact=7))
+            await until(lambda: world.done == [0, 1, 2, 3, 4])
+            await taking
+        # One more bad one is no reason to stop again: the count began anew.
+        assert len(reports(world)) == 1
+        assert world.offsets() == [0, 3]
+
+    asyncio.run(scenario())
+
+
+def test_labels_wait_while_too_much_is_rejected_also_for_a_worker_that_starts_then() -> None:
+    async def scenario() -> None:
+        held = a_pairing().model_copy(update={"paused": True, "held": True})
+        world = World(held, plant=STRICT)
+        world.tell(point("a"), point("b"))
+        async with world.running():
+            taking = asyncio.ensure_future(world.take())
+            await settle()
+            assert (world.done, world.broker.of(LEDGER)) == ([], [])
+            assert not world.labels.taken(PAIRING, {0: 1})
+            world.board.show(a_pairing(fact=6))
+            await until(lambda: world.labels.taken(PAIRING, {0: 2}))
+            await taking
+        assert sorted(set(world.offsets())) == [0, 1]
+
+    asyncio.run(scenario())
+
+
+def test_labels_go_on_while_the_owner_pauses_the_telemetry() -> None:
+    async def scenario() -> None:
+        world = World(a_pairing().model_copy(update={"paused": True}), plant=STRICT)
+        world.tell(point("a"))
+        async with world.running():
+            await world.take()
+            await until(lambda: world.done == [0])
+        assert world.offsets()[:1] == [0]
+
+    asyncio.run(scenario())
+
+
+def test_what_is_right_for_one_pairing_stops_nothing() -> None:
+    async def scenario() -> None:
+        numbers = an_agreement().model_copy(update={"classes": ("normal", "odd")})
+        world = World(a_pairing(), a_pairing(ident="other-1", agreed=numbers), plant=STRICT)
+        async with world.running():
+            world.tell(*(point(f"l{i}", value="odd") for i in range(8)))
+            await world.take()
+            await until(lambda: len(world.done) == 8)
+        assert reports(world) == []
+        assert len(world.broker.of(REJECTED)) == 8
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("named", "stands"),
+    [
+        (f"{LABELS}:0:1", 1),
+        (f"{LABELS}:0:3", 3),
+        # Nothing that a sender writes there puts a label before or behind where it may stand.
+        (f"{LABELS}:0:9", 3),
+        (f"{LABELS}:1:1", 3),
+        (f"{topics.telemetry(PLANT)}:0:1", 3),
+        (f"{LABELS}:0:-1", 3),
+        (f"{LABELS}:0:{'9' * 30}", 3),
+        ("nowhere", 3),
+    ],
+)
+def test_a_label_that_is_replayed_stands_where_it_stood_first(named: str, stands: int) -> None:
+    async def scenario() -> None:
+        world = World(a_pairing())
+        async with world.running():
+            world.tell(point("x"), point("a"), point("a", value="normal"))
+            again = json.dumps({"asset": "pump-1", **point("a")}).encode()
+            listed = [*json_label("l1"), (REPLAYED_HEADER, named.encode())]
+            world.broker.append(LABELS, again, key=b"pump-1", listed=listed, at_ms=9)
+            await world.take()
+            await until(lambda: len(world.done) == 4)
+        assert world.offsets() == [0, 1, 2, stands]
+        assert world.entries()[3].source.appended_ms == 9
 
     asyncio.run(scenario())

@@ -11,13 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.rejected import Rejected
+from infra.words.facts import told
+from schemas.events import PlantPaused, RequestRefused
+from schemas.parties import RejectLimit
+from schemas.rejected import Rejected, Rejections
+from schemas.requests import PausePlant, ReportRejections, ResumePlant
 from streams.arrow_size import opened_bytes
+from streams.disclosure import fact_for
 from streams.envelope import ARROW, JSON, RawRecord
 from streams.frames import TS, TS_TYPE, Frame, decode_frame, encode_batch
+from streams.judgement import judge
 from streams.label_codec import decode_label
-from streams.refusals import rejected_message
+from streams.refusals import Recent, rejected_message
 from streams.topics import FRAME_BYTES, MESSAGE_BYTES, WRITTEN_BYTES
+from tests.unit.test_control import after, grant
+from tests.unit.twins import PAIRING, PLANT
 
 
 def a_record(value: bytes, *, content: str = ARROW, key: bytes = b"pump-1") -> RawRecord:
@@ -113,3 +121,78 @@ def test_what_is_kept_of_a_rejected_message_always_fits_into_its_topic() -> None
     assert len(key) + len(value) + sum(len(name) + len(told) for name, told in listed) < WRITTEN_BYTES // 2
     assert value == record.value[:MESSAGE_BYTES] if record.value else False
     assert dict(listed)["fp_bytes"] == str(3 * WRITTEN_BYTES).encode()
+
+
+BAD, WORSE = Rejected(reason="wrong_time", detail="t"), Rejected(reason="not_readable", detail="n")
+
+
+@given(st.lists(st.sampled_from([None, BAD, WORSE]), max_size=60), st.integers(1, 20), st.floats(0.01, 1))
+def test_too_many_is_more_than_the_share_of_the_last_and_enough_of_them(
+    seen: list[Rejected | None], last: int, share: float
+) -> None:
+    limit = RejectLimit(share=share, last=last, at_least=3)
+    recent = Recent(limit)
+    for one in seen:
+        recent.note(one)
+    window = [one for one in seen[-last:] if one is not None]
+    count, of = len(window), len(seen[-last:])
+    assert recent.too_many() == (count >= 3 and count > share * of)
+    if recent.too_many():
+        figures = recent.told("fp.labels.plant-1")
+        assert (figures.rejected, figures.of) == (count, of)
+        assert window.count(BAD if figures.reason == "wrong_time" else WORSE) * 2 >= count
+        assert figures.detail == {"wrong_time": "t", "not_readable": "n"}[figures.reason]
+
+
+def test_a_share_of_one_never_stops_a_line() -> None:
+    recent = Recent(RejectLimit(share=1, last=20, at_least=20))
+    for _ in range(50):
+        recent.note(BAD)
+    assert not recent.too_many()
+
+
+REPORT = ReportRejections(
+    plant=PLANT,
+    rejections=Rejections(
+        topic=f"fp.telemetry.{PLANT}", rejected=21, of=100, reason="wrong_column", detail="no tag 'Pressure2'"
+    ),
+)
+
+
+def test_a_plant_of_which_too_much_is_rejected_is_paused_with_the_figures_and_resumed_by_its_owner() -> None:
+    state = after(12)
+    assert not any(one.held for one in state.pairings.values())
+    body = grant(state, PLANT, REPORT).body
+    assert isinstance(body, PlantPaused)
+    assert body.rejections == REPORT.rejections
+    pairing = state.pairings[PAIRING]
+    assert pairing.paused and pairing.held
+    assert "21 of the last 100 messages" in told(body).en and "wrong columns" in told(body).en
+    assert "최근 메시지 100건 중 21건" in told(body).ko and "열이 맞지 않음" in told(body).ko
+    grant(state, "maker", ResumePlant(plant=PLANT))
+    assert not state.pairings[PAIRING].paused and not state.pairings[PAIRING].held
+    grant(state, "maker", PausePlant(plant=PLANT, reason="repairs"))
+    assert state.pairings[PAIRING].paused and not state.pairings[PAIRING].held
+
+
+def test_only_its_workers_report_and_a_plant_that_is_paused_is_not_paused_again() -> None:
+    state = after(12)
+    refused = judge("maker", REPORT, state, request="r-1", ends={})
+    assert isinstance(refused, RequestRefused)
+    assert "only the workers of plant-1" in refused.reason
+    grant(state, PLANT, REPORT)
+    again = judge(PLANT, REPORT, state, request="r-2", ends={})
+    assert isinstance(again, RequestRefused)
+    assert "is paused already" in again.reason
+
+
+def test_what_was_rejected_is_told_to_the_owner_alone() -> None:
+    state = after(12)
+    fact = grant(state, PLANT, REPORT)
+    seen = {party: item.fact.body for party, item in fact_for(fact, state)}
+    assert {"maker", "startup-1", "city"} <= set(seen)
+    assert PLANT not in seen
+    for party, body in seen.items():
+        assert isinstance(body, PlantPaused)
+        assert (body.rejections is not None) == (party == "maker")
+        assert told(body).ko != told(body).en

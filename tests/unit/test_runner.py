@@ -18,6 +18,8 @@ from models.baselines import Baselines
 from schemas.agreement import Baseline, Task
 from schemas.ledger import Covered, Ended, Started
 from schemas.pairing import Deployment, Pairing
+from schemas.parties import Plant, RejectLimit
+from schemas.requests import Request
 from schemas.slices import Slice
 from streams import topics
 from streams.frames import read_arrow
@@ -56,6 +58,7 @@ class World:
         model: Model | Baselines | None = None,
         pairing: Pairing | None = None,
         deployment: Deployment | None = None,
+        plant: Plant | None = None,
     ) -> None:
         self.broker = broker or Broker()
         self.model = model or Model()
@@ -67,7 +70,7 @@ class World:
             Assignment(
                 pairing=self.board.pairings[PAIRING],
                 deployment=deployment,
-                plant=a_plant(),
+                plant=plant or a_plant(),
                 sandbox="none",
             ),
             predictor=self.model,
@@ -656,5 +659,46 @@ def test_reading_rows_again_stops_where_every_machine_has_enough() -> None:
             await until(lambda: world.done == [1203])
         assert world.broker.reads == [(TELEMETRY, 1203 - 512, 1203)]
         assert contexts(world) == [("pump-1", [12020, 12021])]
+
+    asyncio.run(scenario())
+
+
+def test_the_line_stops_where_too_many_frames_are_refused_and_control_is_told() -> None:
+    async def scenario() -> None:
+        strict = a_plant().model_copy(update={"rejects": RejectLimit(share=0.2, last=10, at_least=3)})
+        world = World(plant=strict)
+        for number in range(40):
+            value = frame_bytes(number * 10) if number < 5 else b"nonsense"
+            world.broker.append(TELEMETRY, value, key=b"pump-1", listed=arrow(f"f{number}"))
+        async with world.running():
+            taking = await waiting(world.take())
+            await until(lambda: world.broker.of(topics.requests(PLANT)))
+            await settle()
+            assert not taking.done()
+            (record,) = world.broker.of(topics.requests(PLANT))
+            told = Request.model_validate_json(record.value or b"").command.rejections  # type: ignore[union-attr]
+            assert (told.topic, told.rejected, told.of) == (TELEMETRY, 3, 8)
+            assert told.reason == "not_readable"
+            # What was in flight has its outcome and is acknowledged; nothing behind it is.
+            assert world.done == list(range(len(world.done)))
+            assert 8 <= len(world.done) <= 8 + WINDOW
+            assert len(world.broker.of(REJECTED)) == len(world.done) - 5
+            taking.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_messages_of_unknown_machines_stop_the_line_and_those_of_others_do_not_hide_them() -> None:
+    async def scenario() -> None:
+        strict = a_plant().model_copy(update={"rejects": RejectLimit(share=0.2, last=10, at_least=3)})
+        world = World(plant=strict)
+        for number in range(30):
+            asset = b"pump-3" if number % 2 else b"pump-9"
+            world.broker.append(TELEMETRY, frame_bytes(number * 10), key=asset, listed=arrow(f"f{number}"))
+        async with world.running():
+            taking = await waiting(world.take())
+            await until(lambda: world.broker.of(topics.requests(PLANT)))
+            assert not taking.done()
+            taking.cancel()
 
     asyncio.run(scenario())
