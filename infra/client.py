@@ -193,13 +193,21 @@ class Client:
             yield from self._facts[known:]
             known = len(self._facts)
 
-    def send(self, topic: str, key: bytes, value: bytes, listed: Headers) -> None:
-        """Append one message and wait until the broker has it.
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        listed: Headers,
+        *,
+        partition: int | None = None,
+    ) -> tuple[int, int]:
+        """Append one message and wait until the broker has it; gives its partition and offset.
 
         Raises:
             BrokerUnavailable: it does not.
         """
-        self._producer.append(topic, key, value, listed)
+        return self._producer.append(topic, key, value, listed, partition=partition)
 
 
 def _one(what: str, ident: str | None, known: dict[str, T]) -> T:

@@ -35,6 +35,7 @@ EVALUATION = "fieldproof.evaluation"
 VERDICT = "fieldproof.verdict"
 FEED = "fieldproof.feed"
 REJECTED = "fieldproof.rejected"
+REPLAYED = "fieldproof.rejected.replayed"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,11 @@ from collections import Counter, deque
 
 from schemas.parties import RejectLimit
 from schemas.rejected import Rejected, Rejections
-from streams.envelope import REJECTED, Headers, RawRecord, headers
+from streams.envelope import REJECTED, REPLAYED, REPLAYED_HEADER, Headers, RawRecord, headers
 from streams.topics import MESSAGE_BYTES
+
+#: Header of the note that a message was sent again: where it stands now.
+REPLAYED_TO = "fp_replayed_to"
 
 
 def rejected_message(record: RawRecord, why: Rejected, *, source: str) -> tuple[bytes, bytes, Headers]:
@@ -26,6 +29,25 @@ def rejected_message(record: RawRecord, why: Rejected, *, source: str) -> tuple[
         ("fp_detail", why.detail[:2000].encode()),
     ]
     return record.origin.encode(), (record.value or b"")[:MESSAGE_BYTES], listed
+
+
+def sent_again(record: RawRecord) -> tuple[bytes | None, bytes | None, Headers]:
+    """Key, value and headers of a message that was rejected and is sent again: its own, and where it stood first.
+
+    It keeps its id, or gets the one that it was called by: under one id it counts once.
+    """
+    listed = list(record.headers)
+    if record.header("ce_id") != record.ident:
+        listed.append(("ce_id", record.ident.encode()))
+    if record.header(REPLAYED_HEADER) is None:
+        listed.append((REPLAYED_HEADER, record.origin.encode()))
+    return record.key, record.value, listed
+
+
+def replayed_message(origin: str, now: str, *, source: str) -> tuple[bytes, bytes, Headers]:
+    """Key, value and headers of the note that a rejected message was sent again, and where it stands now."""
+    listed = headers(REPLAYED, source=source, ident=now, content="application/octet-stream")
+    return origin.encode(), b"", [*listed, (REPLAYED_TO, now.encode())]
 
 
 class Recent:

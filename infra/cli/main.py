@@ -20,6 +20,7 @@ from infra.cli import (
     label,
     pairing,
     parties,
+    rejected,
     replay,
     request,
     status,
@@ -49,6 +50,7 @@ app.command()(feed.feed)
 app.command()(evidence.recompute)
 app.add_typer(candidate.app, name="candidate")
 app.add_typer(label.app, name="label")
+app.add_typer(rejected.app, name="rejected")
 app.add_typer(pairing.app, name="pairing")
 app.add_typer(agreement.app, name="agreement")
 app.add_typer(parties.organisation, name="organisation")

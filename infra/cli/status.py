@@ -39,9 +39,9 @@ def status(
     screen.say(f"Kafka {addresses.bootstrap}   MLflow {addresses.mlflow}   facts 사실 {state.number}")
     for ident, why in state.paused.items():
         screen.emit({**why.to_dict(), "kind": "paused"})
-        told = paused(why)
-        screen.say(f"{ident} is paused: {told.en}", "red")
-        screen.say(f"공장 {ident} 일시 중지: {told.ko}. 재개: fieldproof plant resume {ident}", "red")
+        reason = paused(why)
+        screen.say(f"{ident} is paused: {reason.en}", "red")
+        screen.say(f"공장 {ident} 일시 중지: {reason.ko}. 재개: fieldproof plant resume {ident}", "red")
     table = Table(title="Pairings · 매칭", title_justify="left")
     for name in (
         "pairing 매칭",

@@ -10,6 +10,7 @@ from schemas.rejected import Reason
 from streams import envelope, topics
 from streams.envelope import ARROW, FRAME_HEADER, IDENT_CHARS, JSON
 from streams.label_codec import VALUE
+from streams.refusals import REPLAYED_TO
 from streams.topics import TopicSpec
 
 Json = dict[str, Any]
@@ -252,6 +253,16 @@ MESSAGES = (
         content=BYTES,
         headers=_REJECTED_HEADERS,
     ),
+    Message(
+        name="replayed",
+        type=envelope.REPLAYED,
+        about="A rejected message was sent again by its plant. Without a value.",
+        side=Side.READER,
+        content=BYTES,
+        headers={
+            REPLAYED_TO: ({**_TEXT, "description": "Where it stands now: topic:partition:offset."}, True)
+        },
+    ),
 )
 
 
@@ -381,8 +392,8 @@ CHANNELS = (
         address=topics.rejected(PLANT),
         about="What could not be read or taken. Several workers may reject one message: under one key, counted once.",
         key="where the original stands: topic:partition:offset",
-        messages=("rejected",),
-        writers=("platform",),
+        messages=("rejected", "replayed"),
+        writers=("platform", "manufacturer"),
         readers=("manufacturer",),
     ),
 )

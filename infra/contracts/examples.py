@@ -35,7 +35,7 @@ from streams.envelope import (
 from streams.envelope import PAIRING as PAIRING_TYPE
 from streams.judgement import subject
 from streams.ledger_codec import META, encode
-from streams.refusals import rejected_message
+from streams.refusals import rejected_message, replayed_message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ class Example:
         """The value as JSON: itself, or what an Arrow stream holds."""
         if self.content == JSON:
             return json.loads(self.value)
-        if self.message == "rejected":
+        if self.message in ("rejected", "replayed"):
             return self.value.decode()
         with pa.ipc.open_stream(self.value) as stream:
             batch = stream.read_next_batch()
@@ -106,7 +106,7 @@ def _plain(value: Any) -> Any:
 @cache
 def examples() -> tuple[Example, ...]:
     """One of each kind of message, and of each kind of command, fact, label and ledger entry."""
-    return (*_requests(), *_facts(), *_at_the_plant(), *_ledger(), *_results(), *_feed(), _rejected())
+    return (*_requests(), *_facts(), *_at_the_plant(), *_ledger(), *_results(), *_feed(), *_rejected())
 
 
 def _requests() -> Iterator[Example]:
@@ -223,12 +223,22 @@ def _feed() -> Iterator[Example]:
             )
 
 
-def _rejected() -> Example:
+def _rejected() -> Iterator[Example]:
     record, why = example_measurements.unreadable(topics.telemetry(PLANT))
     key, value, listed = rejected_message(record, why, source=example_measurements.RUNNER)
-    return Example(
+    yield Example(
         name="rejected",
         message="rejected",
+        topic=topics.rejected(PLANT),
+        key=key,
+        value=value,
+        headers=listed,
+    )
+    now = f"{record.topic}:{record.partition}:64"
+    key, value, listed = replayed_message(record.origin, now, source=f"/plants/{PLANT}")
+    yield Example(
+        name="replayed",
+        message="replayed",
         topic=topics.rejected(PLANT),
         key=key,
         value=value,

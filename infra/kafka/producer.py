@@ -19,8 +19,18 @@ class Producer:
         self._bootstrap = bootstrap
         self._producer: KafkaProducer | None = None
 
-    def append(self, topic: str, key: bytes, value: bytes, headers: Headers) -> None:
-        """Append one message and wait until the broker has it.
+    def append(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        *,
+        partition: int | None = None,
+    ) -> tuple[int, int]:
+        """Append one message and wait until the broker has it; gives its partition and offset.
+
+        Without a partition the key chooses it.
 
         Raises:
             BrokerUnavailable: it does not.
@@ -33,11 +43,13 @@ class Producer:
                     enable_idempotence=True,
                     max_request_size=4 * 1024 * 1024,
                 )
-            self._producer.send(topic, key=key, value=value, headers=headers).get(timeout=20)
+            sent = self._producer.send(topic, key=key, value=value, headers=headers, partition=partition)
+            place = sent.get(timeout=20)
         except KafkaError as error:
             raise BrokerUnavailable(
                 f"the broker at {self._bootstrap} did not take the message: {error}"
             ) from error
+        return int(place.partition), int(place.offset)
 
     async def send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> Awaitable[object]:
         """Append one message; the broker has it when this returns."""
