@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,8 @@ from infra.errors import InfraError
 from infra.replay import ReplayReport
 from infra.results import Scoreboard
 from infra.trial import Entry, Recorded
+from infra.words.language import language
+from infra.words.verdicts import because
 from schemas.evaluation import Evaluation, Verdict
 
 
@@ -144,7 +147,8 @@ class _Shown:
         if self._on:
             self._live.update(scores(board.evaluations, board.verdicts), refresh=True)
         elif isinstance(result, Verdict):
-            self._screen.say(f"· {result.pairing} {result.candidate}: {result.verdict}, {result.reason}")
+            why = because(result.reason).to(language(None, os.environ))
+            self._screen.say(f"· {result.pairing} {result.candidate}: {result.verdict}, {why}")
 
     def sent(self, report: ReplayReport) -> None:
         """More of the recording has been sent; the scores show it."""

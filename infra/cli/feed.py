@@ -63,6 +63,7 @@ def feed(
 def _line(item: object, lang: Lang) -> str:
     from infra.words.fact_names import VERDICTS
     from infra.words.facts import told
+    from infra.words.verdicts import because
     from schemas.feeds import FeedEvaluation, FeedFact, FeedVerdict
 
     match item:
@@ -73,6 +74,7 @@ def _line(item: object, lang: Lang) -> str:
             rows = f"{one.counts.scored}/{one.counts.rows_in}" if one.counts is not None else ""
             return f"{one.at:%Y-%m-%d %H:%M:%S}  {one.pairing}  {one.candidate}: {rows} {metrics}"
         case FeedVerdict() as one:
-            return f"{one.pairing}  {one.candidate}: {VERDICTS[one.verdict].to(lang)}, {one.reason}"
+            why = because(one.reason).to(lang)
+            return f"{one.pairing}  {one.candidate}: {VERDICTS[one.verdict].to(lang)}, {why}"
         case _:
             return ""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 from rich.live import Live
+from rich.markup import escape
 
 from infra.cli.screen import Screen, metrics_in_words, scores, unanswered_in_words, verdict_in_words
+from infra.words.language import Lang, language
+from infra.words.verdicts import because
 from schemas.evaluation import Evaluation, Verdict
 
 
@@ -17,6 +21,7 @@ def watch(
         int | None,
         typer.Option("--until-verdicts", help="End after so many verdicts; else Ctrl-C ends it.", min=1),
     ] = None,
+    lang: Annotated[Lang | None, typer.Option(help="Language; the terminal's if not given.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines on stdout.")] = False,
 ) -> None:
     """Show evaluations and verdicts as they come, those there are first. A plain Kafka consumer reads them.
@@ -28,7 +33,7 @@ def watch(
     from infra.results import Scoreboard, evaluations_of, results
     from infra.settings import Settings, running
 
-    screen = Screen(as_json=as_json)
+    screen, spoken = Screen(as_json=as_json), language(lang, os.environ)
     bootstrap = running(Settings()).bootstrap
     board = Scoreboard()
     live = Live(scores({}, {}), console=screen.people) if not as_json and screen.people.is_terminal else None
@@ -45,7 +50,7 @@ def watch(
         if live is not None:
             live.update(scores(board.evaluations, board.verdicts))
         elif not as_json:
-            screen.people.print(_line(result))
+            screen.people.print(_line(result, spoken))
 
     try:
         for result in results(bootstrap):
@@ -70,9 +75,10 @@ def _name(result: Evaluation | Verdict) -> tuple[str, str, str, int, bool]:
     return result.kind, result.pairing, result.candidate, result.ledger_offset, result.final
 
 
-def _line(result: Evaluation | Verdict) -> str:
+def _line(result: Evaluation | Verdict, lang: Lang) -> str:
     if isinstance(result, Verdict):
-        return f"{result.pairing} {result.candidate}: {verdict_in_words(result)}: {result.reason}"
+        why = escape(because(result.reason).to(lang))
+        return f"{result.pairing} {result.candidate}: {verdict_in_words(result)}: {why}"
     counts = result.counts
     return (
         f"{result.pairing} {result.candidate}: {counts.scored} of {counts.rows_in} rows scored, "

@@ -70,6 +70,31 @@ _KOREAN = {
     r"the rows of (.+) do not add up: (\d+) came in, (\d+) are accounted for": (
         r"\1: 들어온 행 \2개와 집계된 행 \3개가 일치하지 않음"
     ),
+    # Why the platform gives a candidate back; what a tool said may have several lines.
+    r"this machine does not contain a candidate's code \(level none\)\..+": (
+        "이 장비는 후보 모델의 코드를 격리하지 못함(수준 none), bubblewrap 설치 후 `fieldproof doctor`로 확인 필요"
+    ),
+    r"data classified (\w+) is handed only to candidates held at level full; here it is (\w+)\..+": (
+        r"\1 등급의 데이터는 full 수준으로 격리된 후보 모델에만 전달됨(이 장비는 \2), bubblewrap 설치 필요"
+    ),
+    r"no MLflow server is known: .+": "알려진 MLflow 서버가 없음, `fieldproof up`으로 시작 필요",
+    r"(?s)MLflow at (\S+) does not answer: (.+)\. Start it with `fieldproof up`, or check MLFLOW_TRACKING_URI\.": (
+        r"MLflow(\1)가 응답하지 않음: \2"
+    ),
+    r"(?s)MLflow (?:was not ready after|ended while it started)(.+)": r"MLflow가 시작되지 못함:\1",
+    r"uv is not installed, which builds .+": "후보 모델의 실행 환경을 만드는 uv가 설치되어 있지 않음",
+    r"(?s)the time was up while `(.+?)` was still running\.(.*)": (
+        r"실행 환경을 만들다가 시간을 초과함(`\1`).\2"
+    ),
+    r"the disk of (.+) has (.+) left, and (.+) have to stay free\. Make room, then try again\.": (
+        r"\1의 디스크 여유가 \2뿐임(\3 이상이어야 함)"
+    ),
+    r"(?s)the environment cannot be built here at present: (.+) Check the network and the package index .+": (
+        r"지금은 실행 환경을 만들 수 없음: \1 네트워크와 패키지 저장소 확인 필요"
+    ),
+    r"(?s)the model was made with Python (.+?); this machine has (.+?), and no other could be fetched\. .+ uv says: (.+)": (
+        r"모델은 Python \1로 만들어졌는데 이 장비에는 \2만 있고 내려받을 수도 없음. uv: \3"
+    ),
 }
 
 
