@@ -15,7 +15,7 @@ from infra.errors import InfraError
 from infra.kafka import admin as kafka_admin
 from infra.mlflow.registry import ModelRegistry
 from infra.results import evaluations_of
-from schemas.erasure import PARTS, Erased, Erasure, Part
+from schemas.erasure import PARTS, Erased, Erasure
 from schemas.pairing import DONE, Pairing
 from streams import topics
 from streams.envelope import RawRecord
@@ -24,15 +24,13 @@ from streams.erasing import FAR, Log, Plan, planned, telemetry_of
 log = logging.getLogger(__name__)
 
 
-def plan(
-    bootstrap: str, pairing: Pairing, pairings: Mapping[str, Pairing], parts: Iterable[Part] = PARTS
-) -> Plan:
-    """What of a pairing's records could be deleted now.
+def plan(bootstrap: str, pairing: Pairing, pairings: Mapping[str, Pairing]) -> Plan:
+    """What of a pairing's records could be deleted now, if it were ordered.
 
     Raises:
         BrokerUnavailable: the broker does not answer.
     """
-    return planned(pairing, logs_of(bootstrap, pairing.plant, pairings), pairings, parts)
+    return planned(pairing, logs_of(bootstrap, pairing.plant, pairings), pairings, PARTS)
 
 
 def logs_of(bootstrap: str, plant: str, pairings: Mapping[str, Pairing]) -> list[Log]:
@@ -92,22 +90,22 @@ class Eraser:
 
     async def look(self, pairings: Mapping[str, Pairing]) -> bool:
         """Delete what may go by now; false where the world did not let it, so that it has to be tried again."""
-        whole = True
-        for pairing in list(pairings.values()):
-            seen = _depends_on(pairing, pairings)
-            if not pairing.erasing or self._looked.get(pairing.id) == seen:
-                continue
-            try:
-                await self._remove_files(pairing, pairings)
-                erasure = await asyncio.to_thread(self._erase, pairing, pairings)
-                if erasure != pairing.erasure:
-                    await self._tell(pairing, erasure)
-            except (InfraError, OSError) as error:
-                log.warning("the records of %s are not erased yet: %s", pairing.id, error)
-                whole = False
-            else:
-                self._looked[pairing.id] = seen
-        return whole
+        seen = {one.id: _depends_on(one, pairings) for one in pairings.values() if one.erasing}
+        due = [pairings[name] for name in seen if self._looked.get(name) != seen[name]]
+        try:
+            # All of them are planned before anything goes: what one loses is the beginning of another's too.
+            logs = await asyncio.to_thread(logs_of, self._bootstrap, self._plant, pairings) if due else []
+            plans = [planned(one, logs, pairings, one.erasing) for one in due]
+            for one, found in zip(due, plans, strict=True):
+                await self._remove_files(one, pairings)
+                erasure = await asyncio.to_thread(self._erase, one, found)
+                if erasure != one.erasure:
+                    await self._tell(one, erasure)
+                self._looked[one.id] = seen[one.id]
+        except (InfraError, OSError) as error:
+            log.warning("records of %s are not erased yet: %s", ", ".join(one.id for one in due), error)
+            return False
+        return True
 
     async def _remove_files(self, pairing: Pairing, pairings: Mapping[str, Pairing]) -> None:
         needed = files_needed(pairings)
@@ -119,8 +117,7 @@ class Eraser:
             for aside in self._state.glob("*.aside"):
                 aside.unlink(missing_ok=True)
 
-    def _erase(self, pairing: Pairing, pairings: Mapping[str, Pairing]) -> Erasure:
-        found = plan(self._bootstrap, pairing, pairings, pairing.erasing)
+    def _erase(self, pairing: Pairing, found: Plan) -> Erasure:
         for (topic, partition), offset in found.delete.items():
             kafka_admin.delete_before(self._bootstrap, topic, {partition: offset})
             log.info("%s: deleted %s, partition %d, before offset %d", pairing.id, topic, partition, offset)
