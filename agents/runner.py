@@ -45,6 +45,9 @@ FLUSH_S = 0.5
 #: Messages that were passed and are not acknowledged yet, in one partition: they are held in memory.
 MOST_PASSED = 128
 
+#: Bytes around a message that stands alone in its batch, at most.
+FRAMING = 128
+
 #: Offsets read at a time when the rows before a frame are fetched again.
 CONTEXT_BLOCK = 512
 
@@ -97,6 +100,12 @@ class Message:
     key: bytes
     value: bytes
     headers: Headers
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes at most, with what the broker writes around it."""
+        told = sum(len(name) + len(value) + 10 for name, value in self.headers)
+        return len(self.key) + len(self.value) + told + FRAMING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +176,8 @@ class Runner:
         self._reports = reports
         plant = assignment.plant
         self._line = Line(plant, topics.telemetry(plant.id), board=board, reports=reports)
+        #: The largest message that the ledger takes; as it is set up, where that is known.
+        self.ledger_bytes = topics.WRITTEN_BYTES
         self._to_report: asyncio.Queue[ReportStarted | ReportSuspended] = asyncio.Queue()
         candidate = assignment.deployment.candidate
         self._context_rows = (
@@ -302,7 +313,14 @@ class Runner:
         context, n_context = before.before(asset)
         before.add(asset, chosen.batch)
         answer = await self._ask(asset, chosen, frame.rows, context, n_context)
-        return [self._message(self._outcome(record, frame, chosen, first, answer), record)]
+        outcome = self._message(self._outcome(record, frame, chosen, first, answer), record)
+        if outcome.size <= self.ledger_bytes:
+            return [outcome]
+        # Refused by the broker, it would stop the line for ever.
+        detail = f"its outcome of {outcome.size} bytes does not fit into the ledger, which takes {self.ledger_bytes}; send fewer rows a frame"
+        large = Rejected(reason="too_large", detail=detail, rows=frame.rows)
+        entry = self._refused(record, asset, first, large, result="refused")
+        return [self._rejection(record, large), self._message(entry, record)]
 
     async def _ask(
         self, asset: str, chosen: Selected, rows: int, context: bytes | None, n_context: int

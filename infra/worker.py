@@ -23,7 +23,7 @@ from infra.clock import now_ms
 from infra.faust_worker import FaustSender, Intake, crash, guarded, make_app, raw_topic, run
 from infra.kafka import admin as kafka_admin
 from infra.kafka.groups import CONTROL, runner_group, scorer_group
-from infra.kafka.log import PairingBoard, TopicLog, TopicTail
+from infra.kafka.log import PairingBoard, TopicLog, TopicTail, largest_message
 from infra.mlflow.files import contract_of
 from infra.preparation import Ready, Unusable
 from infra.sandbox.candidate import Candidate
@@ -211,7 +211,7 @@ def _on_moved(moved: Any) -> Any:
 def runner_app(spec: WorkerSpec) -> faust.App:
     """The runner of one deployment."""
     assert spec.plant is not None and spec.pairing is not None and spec.deployment is not None
-    member = f"{spec.group}-{spec.number}"
+    plant, member = spec.plant.id, f"{spec.group}-{spec.number}"
     app = make_app(spec.group, bootstrap=spec.bootstrap, home=spec.home, member=member)
     board = PairingBoard(spec.bootstrap, spec.plant.id)
     predictor = _predictor(spec)
@@ -237,6 +237,7 @@ def runner_app(spec: WorkerSpec) -> faust.App:
     async def keep_running() -> None:
         following = asyncio.create_task(board.follow())
         await board.loaded()
+        runner.ledger_bytes = await largest_message(spec.bootstrap, topics.ledger(plant))
         starting = asyncio.create_task(_start(spec, predictor, runner, board))
         await runner.begin()
         await starting

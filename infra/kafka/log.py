@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from pydantic import ValidationError
 
 from infra.errors import TopicMissing
@@ -66,6 +68,19 @@ async def follow(bootstrap: str, topic: str) -> AsyncIterator[RawRecord]:
         await consumer.seek_to_beginning(*places)
         async for record in consumer:
             yield raw(record)
+
+
+async def largest_message(bootstrap: str, topic: str) -> int:
+    """How many bytes a message of a topic may have, as the topic is set up."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        wanted = {"max.message.bytes": None}
+        answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic, wanted)])
+        (found,) = [value for one in answers for *_, entries in one.resources for _, value, *_ in entries]
+        return int(found)
+    finally:
+        await admin.close()
 
 
 class TopicLog:
