@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from schemas.agreement import Agreement
 from schemas.base import Ident
 from schemas.erasure import Erasure
 from schemas.evaluation import Evaluation, Verdict
@@ -89,9 +90,9 @@ def _as_seen(party: Ident, pairing: Pairing, fact: Fact) -> Fact | None:
     return fact
 
 
-def told_to_both_sides(pairing: Pairing) -> tuple[Told, ...]:
+def told_to_both_sides(agreement: Agreement) -> tuple[Told, ...]:
     """What the agreement shows to the start-up and to coordinators alike."""
-    disclosure = pairing.agreement.disclosure
+    disclosure = agreement.disclosure
     return tuple(one for one in disclosure.startup.what if one in disclosure.coordinator.what)
 
 

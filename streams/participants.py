@@ -99,6 +99,12 @@ def keyed(party: Ident, command: PublishKey, state: Installation) -> KeyPublishe
             f"the key of {command.holder} is published by its owner {owner}",
             f"공장 {command.holder}의 서명 키는 소유 기업인 {owner}에서만 공개할 수 있습니다.",
         )
+    others = [holder for holder, key in state.keys.items() if key == command.key and holder != command.holder]
+    require(
+        not others,
+        f"{', '.join(others)} signs with this key: one signature would stand for both; publish a key of {command.holder}'s own",
+        f"{', '.join(others)}에서 쓰는 서명 키입니다. 서명 하나가 두 곳을 대신하게 되므로 {command.holder}의 키를 따로 공개해 주세요.",
+    )
     return KeyPublished(holder=command.holder, key=command.key)
 
 

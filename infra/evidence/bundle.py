@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shutil
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +13,11 @@ from pathlib import Path
 from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from infra.errors import InfraError
 from infra.evidence.keys import public_key, signed_by
+from infra.evidence.lines import Lines
 from schemas.base import Digest, Ident, Moment, PublicKey, Record
 from schemas.terms import Told
 
@@ -23,8 +26,11 @@ SIGNATURES = "signatures.json"
 #: Goes before the manifest's bytes when they are signed, so that the signature is good for nothing else.
 FORMAT = "fieldproof-evidence/1"
 
-#: A bundle's files are read from disk as far as this, in bytes; more is no evidence of a proof.
-LARGEST = 64 * 1024**3
+#: Manifest and signatures are read into memory, a bundle has a few files, and JSON Lines that resemble one another are
+#: packed to a hundredth: what is larger, more, or packed tighter is no evidence of a proof.
+LARGEST_JSON, MOST_FILES, TIGHTEST = 4 * 1024**2, 32, 300
+#: What a file of a bundle may be called: it becomes a file here.
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,60}\.(json|jsonl|parquet)")
 _BLOCK = 1024 * 1024
 #: The moment that every file of a zip bears, so that the same evidence has the same bytes.
 _MOMENT = (2000, 1, 1, 0, 0, 0)
@@ -70,6 +76,8 @@ class Manifest(Record):
     entries: int
     chain: Digest
     candidates: tuple[CandidateRecord, ...]
+    #: The candidates and baselines that were judged at the close; none where the pairing was broken off before.
+    judged: tuple[str, ...] = ()
     #: What a disclosed bundle may show.
     discloses: tuple[Told, ...] = ()
     #: Of the installation that made it.
@@ -122,14 +130,17 @@ def pack(folder: Path, manifest: bytes, signatures: tuple[Signature, ...], out: 
     """Put the files of a folder, the manifest and its signatures into one file; whole, or not at all."""
     draft = out.with_name(out.name + ".new")
     signed = json.dumps([one.to_dict() for one in signatures], indent=2).encode()
-    with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
-        _write(archive, MANIFEST, manifest)
-        _write(archive, SIGNATURES, signed)
-        for path in sorted(folder.iterdir()):
-            with path.open("rb") as file, archive.open(_entry(path.name), "w", force_zip64=True) as entry:
-                while block := file.read(_BLOCK):
-                    entry.write(block)
-    draft.replace(out)
+    try:
+        with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
+            _write(archive, MANIFEST, manifest)
+            _write(archive, SIGNATURES, signed)
+            for path in sorted(folder.iterdir()):
+                with path.open("rb") as file, archive.open(_entry(path.name), "w", force_zip64=True) as entry:
+                    while block := file.read(_BLOCK):
+                        entry.write(block)
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _write(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
@@ -158,10 +169,13 @@ class Bundle:
         """Where a file of the bundle lies."""
         return self.folder / name
 
-    def lines(self, name: str) -> list[bytes]:
-        """The lines of a file; none where it is missing."""
-        path = self.path(name)
-        return path.read_bytes().splitlines() if name in self.found else []
+    def lines(self, name: str) -> Lines:
+        """The lines of a file; none where it is missing.
+
+        Raises:
+            ValueError: a line is too long.
+        """
+        return Lines.of_file(self.path(name)) if name in self.found else Lines.of(())
 
 
 def unpack(file: Path, folder: Path) -> Bundle:
@@ -172,33 +186,74 @@ def unpack(file: Path, folder: Path) -> Bundle:
     """
     try:
         with zipfile.ZipFile(file) as archive:
-            manifest = archive.read(MANIFEST)
-            signatures = _SIGNATURES.validate_json(archive.read(SIGNATURES))
-            found = {
-                entry.filename: _take_out(archive, entry, folder)
-                for entry in archive.infolist()
-                if entry.filename not in (MANIFEST, SIGNATURES)
-            }
-        stated = Manifest.model_validate_json(manifest)
+            entries = _entries(archive, folder)
+            manifest = _read(archive, entries.pop(MANIFEST))
+            signatures = _SIGNATURES.validate_json(_read(archive, entries.pop(SIGNATURES)))
+            stated = Manifest.model_validate_json(manifest)
+            found = {name: _take_out(archive, entry, folder) for name, entry in entries.items()}
+    except BundleUnreadable:
+        raise
     except FileNotFoundError as error:
         raise BundleUnreadable(f"there is no file {file}") from error
-    except (zipfile.BadZipFile, KeyError, ValidationError, OSError, EOFError) as error:
-        why = " ".join(str(error).split())[:300]
-        raise BundleUnreadable(f"{file} is no bundle of evidence that this version reads: {why}") from error
+    # zipfile and what unpacks for it raise whatever they like over bytes that are no zip file of theirs.
+    except Exception as error:
+        why = " ".join(str(error).split())[:300] or type(error).__name__
+        raise BundleUnreadable(
+            f"{file} is no bundle of evidence that this version reads; ask for the file again, or install the version "
+            f"that made it: {why}"
+        ) from error
     return Bundle(manifest=stated, manifest_bytes=manifest, signatures=signatures, folder=folder, found=found)
 
 
+def read_signatures(file: Path) -> tuple[Manifest, tuple[Signature, ...]]:
+    """The manifest of a bundle that was just written here, and who has signed it."""
+    with zipfile.ZipFile(file) as archive:
+        return (
+            Manifest.model_validate_json(archive.read(MANIFEST)),
+            _SIGNATURES.validate_json(archive.read(SIGNATURES)),
+        )
+
+
+def _entries(archive: zipfile.ZipFile, folder: Path) -> dict[str, zipfile.ZipInfo]:
+    """What the archive holds, by name; before anything of it is opened.
+
+    Raises:
+        BundleUnreadable: it holds what no bundle holds.
+    """
+    every = archive.infolist()
+    names = {one.filename for one in every}
+    for name in sorted(names):
+        if _NAME.fullmatch(name) is None:
+            raise BundleUnreadable(f"the bundle holds a file of the name {name[:100]!r}, which none may have")
+    if len(every) != len(names) or len(names) > MOST_FILES:
+        raise BundleUnreadable(
+            "the bundle holds a file twice, or too many; no two readers would see the same"
+        )
+    for name in (MANIFEST, SIGNATURES):
+        if name not in names:
+            raise BundleUnreadable(f"the file holds no {name}: it is no bundle of evidence")
+    for one in every:
+        if one.file_size > TIGHTEST * one.compress_size + LARGEST_JSON:
+            raise BundleUnreadable(
+                f"{one.filename} would open to {one.file_size:,} bytes from {one.compress_size:,}: no evidence is packed like that"
+            )
+    size, free = sum(one.file_size for one in every), shutil.disk_usage(folder).free
+    if size > free:
+        raise BundleUnreadable(
+            f"the bundle needs {size:,} bytes and {folder} has {free:,}; name a larger disk with TMPDIR"
+        )
+    return {one.filename: one for one in every}
+
+
+def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    if entry.file_size > LARGEST_JSON:
+        raise BundleUnreadable(f"{entry.filename} is larger than {LARGEST_JSON:,} bytes: no manifest is")
+    return archive.read(entry)
+
+
 def _take_out(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> FileSum:
-    name = entry.filename
-    if not name or Path(name).name != name or name.startswith("."):
-        raise BundleUnreadable(f"the bundle holds a file of the name {name!r}, which none may have")
-    if entry.file_size > LARGEST or (folder / name).exists():
-        raise BundleUnreadable(f"the bundle holds {name} twice, or it is too large")
-    size = 0
-    with archive.open(entry) as source, (folder / name).open("wb") as target:
-        while block := source.read(_BLOCK):
-            size += len(block)
-            if size > entry.file_size:
-                raise BundleUnreadable(f"{name} is larger than the bundle says")
-            target.write(block)
-    return sum_of(folder / name)
+    path = folder / entry.filename
+    # zipfile gives no more than the size that was looked at, and compares the sum of what it gave.
+    with archive.open(entry) as source, path.open("xb") as target:
+        shutil.copyfileobj(source, target, _BLOCK)
+    return sum_of(path)

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from infra.client import Client
-from infra.errors import InfraError
+from infra.evidence.lines import Lines
 from infra.kafka import admin as kafka_admin
-from schemas.base import Ident
-from schemas.events import Fact, PairingErased, RequestRefused
-from schemas.ledger import Label, Source, Watermark
+from schemas.base import Ident, Offsets
+from schemas.events import Fact, RequestRefused
+from schemas.ledger import Label, Source, Started, Watermark
 from schemas.pairing import Pairing
 from schemas.rejected import Rejected
+from schemas.words import Phrase
 from streams import topics
 from streams.envelope import RawRecord
 from streams.ledger_codec import Entry, LabelRows, decode
 
 #: Reads records anew at each call: a ledger does not have to fit into memory.
 Records = Callable[[], Iterator[RawRecord]]
-
-
-class LedgerErased(InfraError):
-    """The ledger was deleted, as the agreement says or its owner wanted."""
-
-    exit_code = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +30,15 @@ class Case:
         facts: those about the pairing, and about the parties, plant and need that it is of.
         evaluations, verdicts: as they were published, byte for byte.
         ledger: the ledger partition that the pairing lies in, other pairings' entries among it.
+        labels: the plant's label messages from given offsets on, of these partitions.
     """
 
     pairing: Pairing
     facts: tuple[Fact, ...]
-    evaluations: tuple[bytes, ...]
-    verdicts: tuple[bytes, ...]
+    evaluations: Sequence[bytes]
+    verdicts: Sequence[bytes]
     ledger: Records
+    labels: Callable[[Offsets], Iterator[RawRecord]]
 
     def entries(self) -> Iterator[RawRecord]:
         """The pairing's own entries."""
@@ -54,9 +51,7 @@ def read_case(client: Client, pairing: Pairing) -> Case:
 
     Raises:
         BrokerUnavailable: the broker does not answer.
-        LedgerErased: its ledger was deleted.
     """
-    _refuse_erased(client, pairing)
     bootstrap, topic = client.bootstrap, topics.ledger(pairing.plant)
     own = next(
         (one for one in kafka_admin.read_all(bootstrap, topic) if one.key == pairing.id.encode()), None
@@ -67,34 +62,23 @@ def read_case(client: Client, pairing: Pairing) -> Case:
         end = kafka_admin.end_offsets(bootstrap, topic)[partition]
         return kafka_admin.read_all(bootstrap, topic, end={partition: end})
 
+    def labels(starts: Offsets) -> Iterator[RawRecord]:
+        sent = topics.labels(pairing.plant)
+        ends = kafka_admin.end_offsets(bootstrap, sent)
+        return kafka_admin.read_all(bootstrap, sent, start=starts, end={one: ends[one] for one in starts})
+
     return Case(
         pairing=pairing,
-        facts=tuple(_concerning(pairing, client.facts)),
+        facts=tuple(concerning(pairing, client.facts)),
         evaluations=_published(bootstrap, topics.evaluations(pairing.plant), pairing.id),
         verdicts=_published(bootstrap, topics.verdicts(pairing.plant), pairing.id),
         ledger=ledger,
+        labels=labels,
     )
 
 
-def _refuse_erased(client: Client, pairing: Pairing) -> None:
-    erasure, topic = pairing.erasure, topics.ledger(pairing.plant)
-    gone = [one for one in erasure.erased if one.topic == topic] if erasure is not None else []
-    if erasure is None or not gone:
-        return
-    at = next(
-        fact.at
-        for fact in reversed(client.facts)
-        if isinstance(fact.body, PairingErased) and fact.subject == pairing.id
-    )
-    where = ", ".join(f"{one.topic}/{one.partition} {one.first}–{one.until - 1}" for one in gone)
-    raise LedgerErased(
-        f"the ledger of {pairing.id} was erased on {at:%Y-%m-%d %H:%M} UTC ({where}): its scores cannot be computed again. "
-        f"What was published stays; the hash of its last entry was {erasure.chain or 'never published'}. "
-        f"({pairing.id}의 원장이 {at:%Y-%m-%d %H:%M} UTC에 삭제되어 점수를 다시 계산할 수 없습니다.)"
-    )
-
-
-def _concerning(pairing: Pairing, facts: Iterable[Fact]) -> Iterator[Fact]:
+def concerning(pairing: Pairing, facts: Iterable[Fact]) -> Iterator[Fact]:
+    """The facts that a pairing stands by: folded, they give the pairing."""
     of = {
         pairing.id,
         pairing.plant,
@@ -108,42 +92,45 @@ def _concerning(pairing: Pairing, facts: Iterable[Fact]) -> Iterator[Fact]:
     return (fact for fact in facts if fact.subject in of and not isinstance(fact.body, RequestRefused))
 
 
-def _published(bootstrap: str, topic: str, pairing: Ident) -> tuple[bytes, ...]:
+def _published(bootstrap: str, topic: str, pairing: Ident) -> Lines:
     prefix = f"{pairing}/".encode()
     every = kafka_admin.read_all(bootstrap, topic)
-    return tuple(one.value or b"" for one in every if (one.key or b"").startswith(prefix))
+    return Lines.of(one.value or b"" for one in every if (one.key or b"").startswith(prefix))
 
 
-def source_of(entry: Entry) -> Source | None:
+def place_of_label(entry: Entry) -> Source | None:
     """Where the label of a ledger entry stands in the plant's labels; None where the entry is no label."""
     if isinstance(entry, LabelRows):
         return entry.meta.source
     return entry.source if isinstance(entry, Label | Watermark) else None
 
 
-def labels_behind(
-    bootstrap: str, plant: Ident, assets: Iterable[str], entries: Iterable[RawRecord]
-) -> Iterator[RawRecord]:
-    """The plant's messages between the first and the last that the ledger names, in each partition, of these assets."""
-    ranges = _ranges(entries)
-    keys = {asset.encode() for asset in assets}
-    if not ranges:
-        return iter(())
-    records = kafka_admin.read_all(
-        bootstrap,
-        topics.labels(plant),
-        start={partition: first for partition, (first, _) in ranges.items()},
-        end={partition: last + 1 for partition, (_, last) in ranges.items()},
-    )
-    return (one for one in records if one.key in keys)
-
-
-def _ranges(entries: Iterable[RawRecord]) -> Mapping[int, tuple[int, int]]:
-    found: dict[int, tuple[int, int]] = {}
-    for record in entries:
+def labels_behind(case: Case) -> Iterator[RawRecord]:
+    """The plant's messages of a pairing's assets, from the first that its ledger names or has to name on, to its last entry."""
+    starts, assets, last_ms = dict(case.pairing.labels_from), set(case.pairing.agreement.assets), 0
+    for record in case.entries():
+        last_ms = max(last_ms, record.timestamp_ms)
         entry = decode(record)
-        source = None if isinstance(entry, Rejected) else source_of(entry)
-        if source is not None:
-            first, last = found.get(source.partition, (source.offset, source.offset))
-            found[source.partition] = min(first, source.offset), max(last, source.offset)
-    return found
+        if isinstance(entry, Rejected):
+            continue
+        if isinstance(entry, Started):
+            assets |= set(entry.agreement.assets)
+        if (place := place_of_label(entry)) is not None:
+            starts[place.partition] = min(starts.get(place.partition, place.offset), place.offset)
+    keys = {asset.encode() for asset in assets}
+    sent = case.labels(starts) if starts else iter(())
+    return (one for one in sent if one.key in keys and one.timestamp_ms <= last_ms)
+
+
+def gone(pairing: Pairing) -> Phrase | None:
+    """Why a pairing's numbers cannot be computed again any more; None where its ledger was not ordered to be deleted."""
+    if "ledger" not in pairing.erasing:
+        return None
+    known = pairing.erasure.chain if pairing.erasure is not None else None
+    chain = f"{known[:12]}…" if known else "–"
+    return Phrase(
+        f"the ledger of {pairing.id} was erased: its numbers cannot be computed again. Evaluations, verdicts and facts stand as "
+        f"published; the last hash of its chain is {chain}. Only bundles of evidence from before the erasure show more",
+        f"{pairing.id}의 원장이 삭제되어 다시 계산할 수 없습니다. 공개된 평가·판정·기록은 그대로이며 해시 사슬의 마지막 값은 {chain}입니다. "
+        "삭제 전에 내보낸 증거 묶음으로만 더 확인할 수 있습니다",
+    )

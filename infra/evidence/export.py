@@ -16,14 +16,16 @@ from agents.recomputation import Recomputation, recompute
 from agents.unit_losses import unit_losses
 from infra.errors import InfraError
 from infra.evidence.bundle import CandidateRecord, Manifest, Signature, pack, signature_of, sum_of
-from infra.evidence.case import Case, labels_behind
+from infra.evidence.case import Case, gone, labels_behind
 from infra.evidence.keys import own_key
 from infra.evidence.tables import CHAIN, LOSSES, write_messages, write_table
-from schemas.base import Record
+from schemas.agreement import Agreement
+from schemas.base import Ident, Record
 from schemas.evaluation import Evaluation, Verdict
 from schemas.pairing import OVER, Pairing
 from schemas.terms import Told
 from streams.disclosure import evaluation_as_seen, told_to_both_sides, verdict_as_seen
+from streams.ledger import Book
 from streams.topics import OPERATOR
 
 AGREEMENT = "agreement.json"
@@ -54,19 +56,26 @@ class NotWhole(InfraError):
     exit_code = 1
 
 
+class NotWritten(InfraError):
+    """The bundles cannot be written there."""
+
+    exit_code = 2
+
+
 def export(
-    case: Case, bootstrap: str, out: Path, *, home: Path, made_at: datetime, progress: Progress
+    case: Case, out: Path, *, home: Path, made_at: datetime, progress: Progress, again: bool = False
 ) -> tuple[Path, Path]:
     """Write a pairing's full and disclosed bundles, signed with the keys that this home holds.
 
     Args:
         case: the pairing.
-        bootstrap: the broker, for the labels that the plant sent.
         out: the folder to write into.
+        again: whether bundles that are there may be written over.
 
     Raises:
         NotOver: no verdict has fallen yet, and the pairing was not broken off.
-        NotWhole: the ledger, folded again, does not give what was published.
+        NotWritten: there are bundles of that name already, or the folder cannot be written.
+        NotWhole: the ledger, folded again, does not give what was published, or has been erased.
     """
     pairing = case.pairing
     if pairing.phase not in OVER:
@@ -74,39 +83,58 @@ def export(
             f"{pairing.id} is {pairing.phase}; evidence is exported once its verdicts have fallen, "
             "or it was broken off"
         )
-    progress("folding the ledger again")
+    full, disclosed = (out / f"{pairing.id}.{scope}.zip" for scope in ("full", "disclosed"))
+    there = [path for path in (full, disclosed) if path.exists()]
+    if there and not again:
+        raise NotWritten(
+            f"{there[0]} is there already, and signatures may have been added to it; "
+            "name another folder with --out, or write over it with --force"
+        )
     found = recompute(
         pairing.id, case.ledger(), case.evaluations, case.verdicts, retired=frozenset(pairing.retired)
     )
     if not found.equal:
+        why = gone(pairing)
         raise NotWhole(
             f"the ledger of {pairing.id} does not give what was published; "
             f"see `fieldproof recompute --pairing {pairing.id}`"
+            if why is None
+            else why.en
         )
-    out.mkdir(parents=True, exist_ok=True)
-    full, disclosed = (out / f"{pairing.id}.{scope}.zip" for scope in ("full", "disclosed"))
-    with tempfile.TemporaryDirectory(dir=out) as drafts:
-        for scope, path in (("full", full), ("disclosed", disclosed)):
-            folder = Path(drafts) / scope
-            folder.mkdir()
-            progress(f"writing {path.name}")
-            what = told_to_both_sides(pairing) if scope == "disclosed" else ()
-            if scope == "full":
-                _write_full(folder, case, bootstrap)
-            else:
-                _write_disclosed(folder, case, found, what)
-            manifest = _manifest(scope, case, found, what, folder, made_at).to_json()
-            pack(folder, manifest, signatures(home, pairing, manifest), path)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out) as drafts:
+            for scope, path in (("full", full), ("disclosed", disclosed)):
+                folder = Path(drafts) / scope
+                folder.mkdir()
+                progress(f"writing {path.name}")
+                manifest = _write(scope, case, found, folder, made_at).to_json()
+                pack(folder, manifest, signatures(home, pairing.plant, pairing.agreement, manifest), path)
+    except OSError as error:
+        raise NotWritten(f"{out} cannot be written: {error.strerror or error}") from error
     return full, disclosed
 
 
-def signatures(home: Path, pairing: Pairing, manifest: bytes) -> tuple[Signature, ...]:
-    """The signatures that the keys of this home can give."""
-    held = ((holder, own_key(home, holder)) for holder in (pairing.plant, OPERATOR))
+def _write(scope: str, case: Case, found: Recomputation, folder: Path, made_at: datetime) -> Manifest:
+    what = told_to_both_sides(case.pairing.agreement) if scope == "disclosed" else ()
+    if scope == "full":
+        _write_full(folder, case)
+    else:
+        _write_disclosed(folder, case, found, what)
+    return _manifest(scope, case, found, what, folder, made_at)
+
+
+def signatures(home: Path, plant: Ident, agreement: Agreement, manifest: bytes) -> tuple[Signature, ...]:
+    """The signatures that the keys of this home can give: with the keys that the agreement seals, and no others."""
+    sealed = agreement.keys
+    held = (
+        (plant, own_key(home, plant, public=sealed.plant if sealed else None)),
+        (OPERATOR, own_key(home, OPERATOR, public=sealed.control if sealed else None)),
+    )
     return tuple(signature_of(holder, key, manifest) for holder, key in held if key is not None)
 
 
-def _write_full(folder: Path, case: Case, bootstrap: str) -> None:
+def _write_full(folder: Path, case: Case) -> None:
     pairing = case.pairing
     (folder / AGREEMENT).write_bytes(pairing.agreement.canonical())
     (folder / PAIRING).write_bytes(pairing.to_json())
@@ -114,8 +142,7 @@ def _write_full(folder: Path, case: Case, bootstrap: str) -> None:
     _lines(folder / EVALUATIONS, case.evaluations)
     _lines(folder / VERDICTS, case.verdicts)
     write_messages(folder / LEDGER, case.entries())
-    assets = pairing.agreement.assets
-    write_messages(folder / LABELS, labels_behind(bootstrap, pairing.plant, assets, case.entries()))
+    write_messages(folder / LABELS, labels_behind(case))
 
 
 def _write_disclosed(folder: Path, case: Case, found: Recomputation, what: tuple[Told, ...]) -> None:
@@ -180,7 +207,8 @@ def _manifest(
             "made_at": made_at,
             "entries": found.entries,
             "chain": found.chain,
-            "candidates": tuple(_candidates(pairing)),
+            "candidates": tuple(candidates_of(pairing)),
+            "judged": judged_in(found.book),
             "discloses": what,
             "software": software(),
             "files": {path.name: sum_of(path) for path in sorted(folder.iterdir())},
@@ -188,7 +216,14 @@ def _manifest(
     )
 
 
-def _candidates(pairing: Pairing) -> Iterable[CandidateRecord]:
+def judged_in(book: Book) -> tuple[str, ...]:
+    """The candidates and baselines that a closed pairing's last entry has judged, in order."""
+    runs = [run for name, run in book.runs.items() if book.closed and name in (book.judged or book.runs)]
+    return tuple(sorted({subject for run in runs for subject in run.started.subjects}))
+
+
+def candidates_of(pairing: Pairing) -> Iterable[CandidateRecord]:
+    """Which models a pairing's candidates were."""
     for one in pairing.candidates:
         yield CandidateRecord(
             id=one.id,

@@ -1,12 +1,17 @@
-"""Signing keys: one of each plant, kept by its manufacturer, and one of control, kept by the installation."""
+"""Signing keys: one of each plant, kept by its manufacturer, and one of control, kept by the installation.
+
+A key lies in `keys/HOLDER.pem`. One that was in use before keeps signing what seals it, under a name such as
+`keys/HOLDER.2025.pem`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -31,22 +36,26 @@ def signing_key(home: Path, holder: Ident) -> Ed25519PrivateKey:
     """The key of a plant, or of control, in this home; made where there is none yet, readable by its owner alone.
 
     Raises:
-        KeyUnusable: the file is no Ed25519 key.
+        KeyUnusable: the file is no Ed25519 key, or cannot be read.
     """
     path = _path(home, holder)
-    with contextlib.suppress(FileExistsError):
+    if not path.exists():
         _make(path)
     return _read(path)
 
 
-def own_key(home: Path, holder: Ident) -> Ed25519PrivateKey | None:
-    """The key of a plant, or of control, if this home holds it.
+def own_key(home: Path, holder: Ident, *, public: PublicKey | None = None) -> Ed25519PrivateKey | None:
+    """The key of a plant, or of control, if this home holds it; or the one with this public half, also an earlier one.
 
     Raises:
-        KeyUnusable: the file is no Ed25519 key.
+        KeyUnusable: a file is no Ed25519 key, or cannot be read.
     """
     path = _path(home, holder)
-    return _read(path) if path.exists() else None
+    if public is None:
+        return _read(path) if path.exists() else None
+    # A holder's name has no dot: the files of another one are not among them.
+    files = sorted((path.parent).glob(f"{holder}.pem")) + sorted((path.parent).glob(f"{holder}.*.pem"))
+    return next((key for key in map(_read, files) if public_key(key) == public), None)
 
 
 def public_key(key: Ed25519PrivateKey) -> PublicKey:
@@ -69,24 +78,37 @@ def _path(home: Path, holder: Ident) -> Path:
 
 def _make(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.new")
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    # Made readable by its owner alone.
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem}-", suffix=".new")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(pem)
             file.flush()
             os.fsync(file.fileno())
-        # A link is made whole or not at all, and never in place of a key that is there.
-        os.link(draft, path)
+        # A link is made whole or not at all, and never in place of a key that is there: whoever came first has made it.
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
     finally:
-        draft.unlink()
+        os.unlink(draft)
+    _keep(path.parent)
+
+
+def _keep(folder: Path) -> None:
+    """A key that is published has to be there after a power failure, too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _read(path: Path) -> Ed25519PrivateKey:
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)
-    except ValueError as error:
+    except OSError as error:
+        raise KeyUnusable(f"{path} cannot be read: {error.strerror}; run this as its owner") from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise KeyUnusable(f"{path} holds no signing key; put back the file from your backup") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise KeyUnusable(f"{path} holds a key of another kind; put back the file from your backup")

@@ -6,11 +6,11 @@ import tempfile
 from pathlib import Path
 
 from infra.errors import InfraError
-from infra.evidence.bundle import pack, signature_of, unpack
-from infra.evidence.keys import own_key
-from infra.evidence.verify import verify
+from infra.evidence.bundle import Bundle, Signature, pack, unpack
+from infra.evidence.export import AGREEMENT, signatures
+from infra.evidence.verify import SIGNATURE, verify
+from schemas.agreement import Agreement
 from schemas.base import Ident
-from streams.topics import OPERATOR
 
 
 class NotToBeSigned(InfraError):
@@ -22,6 +22,8 @@ class NotToBeSigned(InfraError):
 def add_signatures(file: Path, home: Path) -> list[Ident]:
     """Sign a bundle with the keys of this home that have not signed it yet; gives whose they are.
 
+    Where the agreement seals keys, only these sign, and they take the place of any other signature in their holder's name.
+
     Raises:
         BundleUnreadable: the file is no bundle.
         NotToBeSigned: what it says does not follow from what it holds.
@@ -29,20 +31,21 @@ def add_signatures(file: Path, home: Path) -> list[Ident]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         bundle = unpack(file, folder)
-        wrong = [
-            one
-            for one in verify(bundle).every
-            if one.state == "failed" and not one.what.startswith("signature")
-        ]
+        wrong = [one for one in verify(bundle).wrong if not one.what.startswith(SIGNATURE)]
         if wrong:
             raise NotToBeSigned(f"{file} is not signed: {wrong[0].said.en}")
-        signatures = {one.holder: one for one in bundle.signatures}
-        added = []
-        for holder in (bundle.manifest.plant, OPERATOR):
-            key = own_key(home, holder)
-            if key is not None and holder not in signatures:
-                signatures[holder] = signature_of(holder, key, bundle.manifest_bytes)
-                added.append(holder)
+        agreement = Agreement.model_validate_json(bundle.path(AGREEMENT).read_bytes())
+        mine = signatures(home, bundle.manifest.plant, agreement, bundle.manifest_bytes)
+        there = {one.holder: one for one in bundle.signatures}
+        added = [one for one in mine if not _stands(there.get(one.holder), one, agreement, bundle)]
         if added:
-            pack(folder, bundle.manifest_bytes, tuple(signatures.values()), file)
-    return added
+            there |= {one.holder: one for one in added}
+            pack(folder, bundle.manifest_bytes, tuple(there.values()), file)
+    return [one.holder for one in added]
+
+
+def _stands(there: Signature | None, mine: Signature, agreement: Agreement, bundle: Bundle) -> bool:
+    """Whether a signature stays: it is this one, or no key is sealed and it holds."""
+    if there is None or there == mine:
+        return there == mine
+    return agreement.keys is None and there.holds(bundle.manifest_bytes)

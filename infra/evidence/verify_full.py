@@ -2,73 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
-import numpy as np
-from pydantic import ValidationError
+from collections.abc import Iterator, Sequence
 
 from agents.recomputation import Difference, Recomputation, recompute
-from infra.evidence.bundle import Bundle
-from infra.evidence.case import source_of
-from infra.evidence.export import EVALUATIONS, FACTS, LABELS, LEDGER, PAIRING, VERDICTS
+from infra.evidence.bundle import Bundle, Manifest
+from infra.evidence.export import EVALUATIONS, FACTS, LEDGER, PAIRING, VERDICTS, candidates_of, judged_in
 from infra.evidence.findings import Findings
 from infra.evidence.tables import read_messages
+from infra.evidence.verify_labels import check_labels
 from infra.words.language import Phrase
 from schemas.agreement import Agreement
-from schemas.events import CandidateRetired, ConsentGiven, Fact
-from schemas.ledger import Source, Started
+from schemas.base import Record
+from schemas.events import ConsentGiven, Fact
 from schemas.pairing import Pairing
-from schemas.rejected import Rejected
 from streams import topics
 from streams.envelope import RawRecord
-from streams.label_codec import decode_label, for_pairing
-from streams.ledger_codec import Entry, LabelRows, decode
-
-#: Where a label stands in its topic.
-Place = tuple[int, int]
+from streams.lifecycle import Installation
 
 
 def check_full(bundle: Bundle, agreement: Agreement, found: Findings) -> None:
-    """Fold the ledger of a full bundle again, and compare."""
-    try:
-        pairing = Pairing.model_validate_json(bundle.path(PAIRING).read_bytes())
-        facts = [Fact.model_validate_json(line) for line in bundle.lines(FACTS)]
-        again = _recomputed(bundle, facts)
-        _chain(bundle, again, found)
-        _published(again, found)
-        _labels(bundle, pairing, found)
-    except (ValidationError, ValueError, OSError) as error:
-        why = " ".join(str(error).split())[:300]
-        found.add("ledger", "failed", f"cannot be read: {why}", f"읽을 수 없습니다: {why}")
-        return
+    """Fold the ledger of a full bundle again, and compare.
+
+    Raises:
+        ValueError: a file cannot be read.
+    """
+    pairing = Pairing.model_validate_json(bundle.path(PAIRING).read_bytes())
+    facts = [Fact.model_validate_json(line) for line in bundle.lines(FACTS)]
+    _story(bundle.manifest, pairing, facts, found)
     _consents(bundle, pairing, facts, found)
+    again = recompute(
+        pairing.id,
+        ledger_of(bundle),
+        bundle.lines(EVALUATIONS),
+        bundle.lines(VERDICTS),
+        retired=frozenset(pairing.retired),
+    )
+    _chain(bundle.manifest, again, found)
+    _published(again, found)
+    _terms(agreement, again, found)
+    _judged(bundle.manifest, pairing, again, found)
+    check_labels(bundle, pairing, ledger_of(bundle), found)
     found.add(
         "measurement",
         "signed",
-        "that the machines measured these rows, that the models of these digests gave these answers, "
-        "and when messages came",
-        "설비가 실제로 이 행을 계측했는지, 적힌 해시의 모델이 이 답을 냈는지, 메시지가 언제 도착했는지",
+        "that the machines measured these rows, that the models of these digests gave these answers, when messages came, "
+        "and that none was left out",
+        "설비가 실제로 이 행을 계측했는지, 적힌 해시의 모델이 이 답을 냈는지, 메시지가 언제 도착했고 빠진 것이 없는지",
     )
 
 
-def _recomputed(bundle: Bundle, facts: Iterable[Fact]) -> Recomputation:
-    name = bundle.manifest.pairing
-    retired = frozenset(
-        fact.body.candidate
-        for fact in facts
-        if isinstance(fact.body, CandidateRetired) and fact.body.pairing == name
-    )
-    return recompute(
-        name, _ledger(bundle), bundle.lines(EVALUATIONS), bundle.lines(VERDICTS), retired=retired
-    )
-
-
-def _ledger(bundle: Bundle) -> Iterator[RawRecord]:
+def ledger_of(bundle: Bundle) -> Iterator[RawRecord]:
+    """The entries that the bundle holds."""
     return read_messages(bundle.path(LEDGER), topics.ledger(bundle.manifest.plant))
 
 
-def _chain(bundle: Bundle, again: Recomputation, found: Findings) -> None:
-    stated = bundle.manifest
+def _story(stated: Manifest, pairing: Pairing, facts: Sequence[Fact], found: Findings) -> None:
+    """The manifest names this pairing, and the pairing is what its facts make of it."""
+    same = (
+        (pairing.id, pairing.plant, pairing.startup, pairing.phase, pairing.agreement_digest)
+        == (stated.pairing, stated.plant, stated.startup, stated.phase, stated.agreement_digest)
+        and pairing.agreement.digest() == stated.agreement_digest
+        and tuple(candidates_of(pairing)) == stated.candidates
+    )
+    found.check(
+        "pairing",
+        same and _folded(facts, pairing.id) == pairing,
+        Phrase(
+            f"the pairing, its candidates and their digests follow from {len(facts)} facts",
+            f"매칭과 후보 모델, 그 해시가 기록 {len(facts)}건에서 그대로 나옵니다",
+        ),
+        Phrase(
+            "the pairing is not what the manifest and the facts say",
+            "매칭 내용이 목록이나 기록과 다릅니다",
+        ),
+        state="recomputed",
+    )
+
+
+def _folded(facts: Sequence[Fact], ident: str) -> Record | None:
+    """The pairing that these facts give, others between them left out."""
+    state = Installation()
+    for fact in facts:
+        if fact.number <= state.number:
+            return None
+        state.number = fact.number - 1
+        try:
+            state.fold(fact)
+        except (KeyError, AttributeError, ValueError):
+            return None
+    return state.pairings.get(ident)
+
+
+def _chain(stated: Manifest, again: Recomputation, found: Findings) -> None:
     found.check(
         "chain",
         (again.entries, again.chain) == (stated.entries, stated.chain),
@@ -82,6 +107,7 @@ def _chain(bundle: Bundle, again: Recomputation, found: Findings) -> None:
             f"원장 항목 {again.entries}개의 해시 사슬 {again.chain[:12]}…이(가) 적힌 값"
             f"({stated.entries}개, {stated.chain[:12]}…)과 다릅니다",
         ),
+        state="recomputed",
     )
 
 
@@ -91,22 +117,30 @@ def _published(again: Recomputation, found: Findings) -> None:
         ("verdict", "판정", again.verdicts),
     ):
         wrong = [one for one in again.differences if one.what == what]
-        found.check(
-            f"{what}s",
-            not wrong,
-            Phrase(
-                f"{count} {what}s follow from the ledger, byte for byte",
-                f"{ko} {count}건이 원장에서 다시 계산한 것과 바이트까지 같습니다",
-            ),
-            Phrase(
-                f"{len(wrong)} of {count} {what}s differ; {difference_in_words(wrong[0])}" if wrong else "",
-                f"{ko} {count}건 중 {len(wrong)}건이 다릅니다. {difference_in_words(wrong[0])}"
-                if wrong
-                else "",
-            ),
-        )
+        first = difference_in_words(wrong[0]) if wrong else ""
+        if count:
+            found.check(
+                f"{what}s",
+                not wrong,
+                Phrase(
+                    f"{count} {what}s follow from the ledger, byte for byte",
+                    f"{ko} {count}건이 원장에서 다시 계산한 것과 바이트까지 같습니다",
+                ),
+                Phrase(
+                    f"{len(wrong)} of {count} {what}s differ; {first}",
+                    f"{ko} {count}건 중 {len(wrong)}건이 다릅니다. {first}",
+                ),
+                state="recomputed",
+            )
     for problem in again.problems:
         found.add("ledger", "failed", problem, problem)
+    if not again.closed:
+        found.add(
+            "verdicts",
+            "signed",
+            "the ledger was not closed: the pairing was broken off, and there is no verdict",
+            "원장이 마감되지 않았습니다. 매칭이 중단되어 판정이 없습니다",
+        )
 
 
 def difference_in_words(one: Difference) -> str:
@@ -120,66 +154,57 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else text[:60] + "…"
 
 
-def _labels(bundle: Bundle, pairing: Pairing, found: Findings) -> None:
-    """Each label of the ledger is what the plant sent; and none that it sent meanwhile is missing."""
-    agreements: list[Agreement] = [pairing.agreement]
-    entries: dict[Place, Entry] = {}
-    for record in _ledger(bundle):
-        entry = decode(record)
-        if isinstance(entry, Rejected):
-            continue
-        if isinstance(entry, Started) and entry.agreement not in agreements:
-            agreements.append(entry.agreement)
-        source = source_of(entry)
-        if source is not None:
-            entries[source.partition, source.offset] = entry
-    every = [pairing.model_copy(update={"agreement": one, "labels_from": {}}) for one in agreements]
-    unlike, left_out, count = 0, 0, 0
-    for record in read_messages(bundle.path(LABELS), topics.labels(pairing.plant)):
-        becomes = list(_becomes(record, every))
-        taken = entries.pop((record.partition, record.offset), None)
-        if taken is None:
-            left_out += bool(becomes)
-        else:
-            count += 1
-            unlike += not any(_same(taken, one) for one in becomes)
-    wrong = unlike + left_out + len(entries)
+def _terms(agreement: Agreement, again: Recomputation, found: Findings) -> None:
+    """What was measured was measured under the agreement of this bundle, not only under its hash."""
+    book = again.book
+    judged = {name for name in book.runs if again.closed and name in (book.judged or book.runs)}
+    wrong = sorted(
+        name
+        for name, run in book.runs.items()
+        if run.started.agreement.digest() != run.started.agreement_digest
+        or (name in judged and run.started.agreement != agreement)
+    )
+    if not book.runs:
+        return
+    others = len(book.runs) - len(judged)
     found.check(
-        "labels",
+        "terms",
         not wrong,
         Phrase(
-            f"{count} labels of the ledger are what the plant sent, and none that it sent is left out",
-            f"원장의 라벨 {count}건이 공장에서 보낸 것과 같고, 빠진 것이 없습니다",
+            f"{len(judged)} deployments were judged under this agreement, {others} ran before or under others",
+            f"배치 {len(judged)}개가 이 협약에 따라 판정되었고, {others}개는 그 전이거나 다른 협약의 것입니다",
         ),
         Phrase(
-            f"{unlike} labels are not what the plant sent, {len(entries)} were not sent, {left_out} are left out",
-            f"보낸 것과 다른 라벨 {unlike}건, 보낸 적 없는 라벨 {len(entries)}건, 빠진 라벨 {left_out}건",
+            f"measured under other terms than the agreement's: {', '.join(wrong)}",
+            f"이 협약과 다른 조건으로 측정된 배치: {', '.join(wrong)}",
         ),
     )
 
 
-def _becomes(record: RawRecord, pairings: list[Pairing]) -> Iterator[Entry]:
-    decoded = decode_label(record)
-    if isinstance(decoded, Rejected):
-        return
-    source = Source(partition=record.partition, offset=record.offset, appended_ms=record.timestamp_ms)
-    for pairing in pairings:
-        entry = for_pairing(decoded, pairing, source)
-        if entry is not None and not isinstance(entry, Rejected):
-            yield entry
+def _judged(stated: Manifest, pairing: Pairing, again: Recomputation, found: Findings) -> None:
+    """Nobody is left out of the judgement, and the verdicts are those that control has noted."""
+    book = again.book
+    if not again.closed:
+        wrong = sorted(stated.judged)
+    else:
+        present = {one.id for one in pairing.present()}
+        wrong = sorted(present ^ set(book.judged or book.runs))
+        wrong += sorted(set(stated.judged) ^ set(judged_in(book)))
+    found.check(
+        "judged",
+        not wrong,
+        Phrase(
+            f"judged were all that ran in the trial: {', '.join(stated.judged) or '–'}",
+            f"실증에 참여한 전부가 판정되었습니다: {', '.join(stated.judged) or '–'}",
+        ),
+        Phrase(
+            f"left out of the judgement, or put into it: {', '.join(dict.fromkeys(wrong))}",
+            f"판정에서 빠졌거나 더해진 것: {', '.join(dict.fromkeys(wrong))}",
+        ),
+    )
 
 
-def _same(one: Entry, other: Entry) -> bool:
-    if isinstance(one, LabelRows) and isinstance(other, LabelRows):
-        return (
-            one.meta == other.meta
-            and np.array_equal(one.times_us, other.times_us)
-            and np.array_equal(one.codes, other.codes, equal_nan=True)
-        )
-    return type(one) is type(other) and one == other
-
-
-def _consents(bundle: Bundle, pairing: Pairing, facts: Iterable[Fact], found: Findings) -> None:
+def _consents(bundle: Bundle, pairing: Pairing, facts: Sequence[Fact], found: Findings) -> None:
     digest = bundle.manifest.agreement_digest
     people = {
         fact.party: fact.body.person
@@ -193,6 +218,13 @@ def _consents(bundle: Bundle, pairing: Pairing, facts: Iterable[Fact], found: Fi
         named = ", ".join(f"{side} ({people[side]})" for side in sides)
         found.add(
             "consent", "signed", f"both sides have consented to this hash: {named}", f"양측 동의: {named}"
+        )
+    elif not pairing.deployments:
+        found.add(
+            "consent",
+            "signed",
+            "the pairing ended before both sides had consented, and nothing was measured",
+            "양측이 동의하기 전에 끝나 측정된 것이 없습니다",
         )
     else:
         found.add(
