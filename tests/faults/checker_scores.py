@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 import numpy as np
 
@@ -221,10 +222,10 @@ class Batch:
         return sum(one.told["rows"] for one in self._with("refused"))
 
     def _audit(self) -> Json:
-        late, corrections = self._noted()
+        late, corrections = self._noted
         kinds: Counter[str] = Counter()
         for one in self._with("failed"):
-            kinds[one.told["failure"]] += one.told["rows"]
+            kinds[str(one.told.get("failure"))] += one.told["rows"]
         return {
             "frames": len(self._with("answered", "failed", "refused")),
             "frames_refused": len(self._with("unreadable")),
@@ -239,7 +240,7 @@ class Batch:
     def _faults(self) -> list[Json]:
         found: Counter[tuple[str, str | None, str | None]] = Counter()
         for one in self._with("failed"):
-            found[one.told["failure"], one.told.get("exception"), one.told.get("where")] += 1
+            found[str(one.told.get("failure")), one.told.get("exception"), one.told.get("where")] += 1
         listed = []
         for fault, count in sorted(found.items(), key=lambda one: (-one[1], str(one[0]))):
             words = dict(zip(("kind", "exception", "where"), fault, strict=True))
@@ -266,19 +267,26 @@ class Batch:
     # --- labels ---------------------------------------------------------------------------------------------------
 
     def _labels(self, states: Counter[str]) -> Json:
-        delays = []
+        delays = self._delays
+        found: Json = {"rows": sum(states[name] for name in STATES), "labelled": states["labelled"]}
+        if delays:
+            found |= {f"delay_p{percent}_ms": quantile(delays, percent) for percent in (50, 90)}
+        _, corrections = self._noted
+        return found | {"corrections": {name: n for name, n in sorted(corrections.items()) if n}}
+
+    @cached_property
+    def _delays(self) -> list[int]:
+        """How long after its row, in milliseconds, each label came that came in time."""
+        found = []
         for place in self._told:
             frame = self.frames[place]
             for one in self.truths.labels:
                 if touches(one, frame) and self.truths.in_time(one, frame):
                     count = int(np.count_nonzero(~np.isnan(says(one, frame))))
-                    delays += [max(0, one.message.at_ms - frame.message.at_ms)] * count
-        found: Json = {"rows": sum(states[name] for name in STATES), "labelled": states["labelled"]}
-        if delays:
-            found |= {f"delay_p{percent}_ms": quantile(delays, percent) for percent in (50, 90)}
-        _, corrections = self._noted()
-        return found | {"corrections": {name: n for name, n in sorted(corrections.items()) if n}}
+                    found += [max(0, one.message.at_ms - frame.message.at_ms)] * count
+        return found
 
+    @cached_property
     def _noted(self) -> tuple[int, Counter[str]]:
         """Versions of labels that came too late for a frame, and rows whose label something said later changed."""
         late, corrections = 0, Counter[str]()

@@ -30,22 +30,20 @@ ATTEMPTS = 4
 FRESH = 25
 
 
-def run_seed(world: World, seed: int, *, dumps: Path, attempt: int = 0) -> Json:
-    """Run one seed until it counts."""
+def run_seed(world: World, seed: int, *, dumps: Path, attempt: int = 0, keep: bool = False) -> Json:
+    """Run one seed until it counts; the topics are written down where something is found, or where they are to be kept."""
     told: Json = {}
     for number in range(attempt, attempt + ATTEMPTS):
         run = Run(world=world, plan=plan_of(seed, attempt=number), pairing=f"kill-{seed}-{number}")
         told, records = run.run()
         told["attempt"] = number
         if not whole(told):
-            dump = dumps / f"kill-{seed}-{number}.jsonl"
-            records.save(dump)
-            told["dump"] = str(dump)
-            told["replay"] = (
-                f"python -m tests.faults.kills --seeds 1 --first {seed} --attempt {number} --out FILE"
-            )
-            break
-        if counts(told):
+            words = f"--seeds 1 --first {seed} --attempt {number} --out FILE"
+            told["replay"] = f"python -m tests.faults.kills {words}"
+        if keep or not whole(told):
+            told["dump"] = str(dumps / f"kill-{seed}-{number}.jsonl")
+            records.save(Path(told["dump"]))
+        if not whole(told) or counts(told):
             break
     return told
 
@@ -54,7 +52,7 @@ def summary(results: list[Json]) -> Json:
     """All seeds in one line."""
     valid = [one for one in results if counts(one)]
     kills: Counter[str] = sum((Counter(one["kills"]) for one in valid), Counter())
-    seconds = sorted(one["seconds"] for one in valid)
+    seconds = sorted(one["seconds"]["all"] for one in valid)
     return {
         "seeds": len(valid),
         "byte_equal": sum(bool(one["byte_equal"]) for one in valid),

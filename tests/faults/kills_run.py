@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from kafka.errors import KafkaError
@@ -45,22 +46,29 @@ class Run:
     #: Zombies that stand still, and when each goes on.
     still: list[tuple[float, int]] = field(default_factory=list)
     missed: int = 0
+    #: When each part of it was done.
+    marks: dict[str, float] = field(default_factory=dict)
 
     def run(self) -> tuple[Json, Records]:
         """Everything; gives what came of it, and what stands in the topics."""
-        began = time.monotonic()
+        self._mark("began")
         starts = ends(self.world.bootstrap, PLANT)
         self.world.open(self.pairing, self.plan.agreement)
         try:
+            self.world.wait(self._ready, f"the deployments of {self.pairing}")
+            self._mark("ready")
             self._under_load()
+            self._mark("loaded")
             self.world.end(self.pairing)
             self._feed()
             records = self._concluded(starts)
+            self._mark("closed")
         finally:
             for _, pid in self.still:
                 send_signal(pid, signal.SIGCONT)
             self.world.release()
         report = check(records, self.pairing).to_dict()
+        self._mark("checked")
         kills = Counter(hit.target for hit in self.hits)
         told = {
             "seed": self.plan.seed,
@@ -71,14 +79,22 @@ class Run:
             "kills": dict(sorted(kills.items())),
             "rebalances": self.world.rebalances(self.pairing),
             "findings": report["findings"],
-            "seconds": round(time.monotonic() - began, 1),
+            "seconds": self._seconds(),
         }
         return told, records
+
+    def _mark(self, name: str) -> None:
+        self.marks[name] = time.monotonic()
+
+    def _seconds(self) -> dict[str, float]:
+        """How long each part took, and all of it."""
+        moments = list(self.marks.items())
+        parts = {name: round(at - before, 1) for (_, before), (name, at) in pairwise(moments)}
+        return {**parts, "all": round(moments[-1][1] - moments[0][1], 1)}
 
     # --- load and kills -------------------------------------------------------------------------------------------
 
     def _under_load(self) -> None:
-        self.world.wait(self._ready, f"the deployments of {self.pairing}")
         feeder = self._feeder(during=True)
         feeder.start()
         began = time.monotonic()
