@@ -44,7 +44,7 @@ def rule_in_words(rule: Acceptance) -> str:
     return f"{rule.metric} {bound} over at least {rule.min_rows} scored rows"
 
 
-def _whole_rule(rule: Acceptance, decision: Decision | None) -> str:
+def whole_rule(rule: Acceptance, decision: Decision | None) -> str:
     """The whole rule as a sentence's part, the decision by units included."""
     words = rule_in_words(rule)
     if decision is None:
@@ -98,7 +98,7 @@ def judge(
         startup=evaluation.startup,
         candidate=evaluation.candidate,
         verdict=outcome,
-        rule=_whole_rule(rule, decision),
+        rule=whole_rule(rule, decision),
         value=value,
         threshold=threshold,
         guarantee=guarantee,

@@ -67,6 +67,14 @@ def document(agreement: Agreement, lang: Lang) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def in_short(agreement: Agreement) -> Iterator[Phrase]:
+    """What is predicted and by which rule it is decided: what a verdict cannot be understood without."""
+    yield from _task(agreement)
+    yield from _acceptance(agreement)
+    if agreement.decision is not None:
+        yield from _decision(agreement)
+
+
 _TITLE = Phrase("Agreement of a proof of concept", "실증 협약서")
 _SEALED = Phrase(
     "Both sides consent to exactly this hash: any change of a term is another hash, and needs consent anew.",

@@ -22,9 +22,11 @@ from infra.cli import (
     parties,
     rejected,
     replay,
+    report,
     request,
     status,
     up,
+    verdict,
     watch,
 )
 from infra.errors import InfraError
@@ -47,6 +49,7 @@ app.command()(replay.replay)
 app.command()(watch.watch)
 app.command()(status.status)
 app.command()(feed.feed)
+app.command()(report.report)
 app.command()(evidence.recompute)
 app.add_typer(candidate.app, name="candidate")
 app.add_typer(label.app, name="label")
@@ -58,6 +61,7 @@ app.add_typer(parties.programme, name="programme")
 parties.plant.command()(erase.erase)
 app.add_typer(parties.plant, name="plant")
 app.add_typer(parties.need, name="need")
+app.add_typer(verdict.app, name="verdict")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(request.app, name="request")
 

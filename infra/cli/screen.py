@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 from schemas.agreement import Task
@@ -36,8 +36,8 @@ class Screen:
         if self.as_json:
             print(json.dumps(record, ensure_ascii=False), flush=True)
 
-    def show(self, table: Table) -> None:
-        """Show people a table: on stdout, unless programs read there."""
+    def show(self, table: RenderableType) -> None:
+        """Show people a table or more: on stdout, unless programs read there."""
         (self.people if self.as_json else _console(stderr=False)).print(table)
 
 

@@ -133,7 +133,7 @@ def test_every_sentence_of_a_verdict_has_a_korean_one_and_every_line_that_makes_
 
 
 def _makers() -> list[Any]:
-    names = ("_whole_rule", "rule_in_words", "_by_units", "_units_in_words", "_decide", "judge")
+    names = ("whole_rule", "rule_in_words", "_by_units", "_units_in_words", "_decide", "judge")
     return [getattr(verdicts, name) for name in names]
 
 
