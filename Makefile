@@ -7,7 +7,7 @@ RUN := $(UV) run --frozen --no-sync
 # Containers often forbid byte code; without it every start compiles MLflow anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo skab check lint test unit integration verdicts bench-sandbox contracts clean
+.PHONY: help setup demo skab check lint test unit integration faults faults-all recovery verdicts bench-sandbox contracts clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is
@@ -41,9 +41,20 @@ unit: setup ## The fast tests
 integration: setup ## The tests against a real broker, MLflow and sandbox
 	$(RUN) pytest tests/contract tests/integration
 
+faults: setup ## The tests that kill and break things, as far as they fit ten minutes
+	$(RUN) pytest tests/faults
+
+faults-all: setup ## All of it: the kill test over SEEDS seeds (hours; resumable; the last line is JSON)
+	$(RUN) pytest tests/faults
+	$(RUN) python -m tests.faults.kills --seeds $(or $(SEEDS),100) --out $(or $(OUT),.fieldproof/kills.jsonl)
+
+recovery: setup ## How soon outcomes come again after a worker or the broker was killed (nothing is asserted)
+	$(RUN) python -m tests.faults.recovery
+
 test: setup ## Every test, those that need no server first
 	$(RUN) pytest tests/unit tests/contract
 	$(RUN) pytest tests/integration
+	$(RUN) pytest tests/faults
 
 verdicts: setup ## 2,000 trials a scenario whose truth is known, looked at after every unit (minutes; the last line is JSON)
 	$(RUN) python benchmarks/verdicts.py
