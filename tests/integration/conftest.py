@@ -12,6 +12,7 @@ from infra.client import Client
 from infra.kafka.broker import EmbeddedKafka
 from infra.mlflow.server import MlflowServer
 from infra.settings import Addresses
+from schemas.parties import RejectLimit
 from tests.integration import models as tiny_models
 from tests.integration.commands import Json, Running
 from tests.integration.plants import Site
@@ -36,9 +37,16 @@ class Shared:
             "MLFLOW_TRACKING_URI": self.record["mlflow"],
         }
 
-    def site(self, name: str, *, assets: tuple[str, ...] = ("m1",), partitions: int = 1) -> Site:
+    def site(
+        self,
+        name: str,
+        *,
+        assets: tuple[str, ...] = ("m1",),
+        partitions: int = 1,
+        rejects: RejectLimit = RejectLimit(),
+    ) -> Site:
         """A plant of a test's own."""
-        return Site(self.client, self.topics, name, assets=assets, partitions=partitions)
+        return Site(self.client, self.topics, name, assets=assets, partitions=partitions, rejects=rejects)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from infra.submission import Submitted, submit
 from schemas.agreement import Acceptance, Agreement, Baseline, LabelRule, Limits
 from schemas.evaluation import Counts, Evaluation, Verdict
 from schemas.labels import IntervalLabel, Watermark, Withdrawal
-from schemas.parties import Asset, Need, Organisation, Plant, Programme, Role, Tag
+from schemas.parties import Asset, Need, Organisation, Plant, Programme, RejectLimit, Role, Tag
 from schemas.requests import (
     AdmitPlant,
     Command,
@@ -74,6 +74,7 @@ class Site:
         assets: Sequence[str] = ("m1",),
         tags: Sequence[str] = ("x", "secret"),
         partitions: int = 1,
+        rejects: RejectLimit = RejectLimit(),
     ) -> None:
         self.client, self.seen, self.name = client, seen, name
         self.plant = Plant(
@@ -83,6 +84,7 @@ class Site:
             partitions=partitions,
             assets=tuple(Asset(name=asset) for asset in assets),
             tags=tuple(Tag(name=tag) for tag in tags),
+            rejects=rejects,
         )
         for ident, role in (
             (MAKER, Role.MANUFACTURER), (STARTUP, Role.STARTUP), (RIVAL, Role.STARTUP), (CENTRE, Role.COORDINATOR),
