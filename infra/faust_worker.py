@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 from faust.transport.drivers.aiokafka import Consumer
 
 from infra.errors import InfraError
+from infra.kafka import lenient
 from streams.envelope import Headers, RawRecord, pairs
 from streams.topics import WRITTEN_BYTES
 
@@ -77,6 +78,7 @@ def make_app(name: str, *, bootstrap: str, home: Path, member: str | None) -> fa
             topics are subscribed while it runs: the broker would give back those of the last run as well,
             and a consumer that has not subscribed them yet never gets over that.
     """
+    lenient.install()
     directory = home / "faust" / name
     directory.mkdir(parents=True, exist_ok=True)
     app = faust.App(

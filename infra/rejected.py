@@ -162,9 +162,7 @@ def replay(client: Client, plant: str, rejection: Rejection) -> str:
         )
     record = original(client.bootstrap, rejection)
     if record is None:
-        raise NotReplayed(
-            f"{rejection.topic} does not keep {rejection.origin} any more; send it from its source"
-        )
+        raise NotReplayed(f"{rejection.origin} is not to be had any more; send it from its source")
     key, value, listed = sent_again(record)
     partition, offset = client.send(record.topic, key, value, listed, partition=record.partition)
     now = f"{record.topic}:{partition}:{offset}"

@@ -12,6 +12,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from pydantic import ValidationError
 
 from infra.errors import TopicMissing
+from infra.kafka import lenient
 from schemas.base import Offsets
 from schemas.pairing import Pairing
 from streams import topics
@@ -40,6 +41,7 @@ async def reader(bootstrap: str, topic: str) -> AsyncIterator[tuple[AIOKafkaCons
     Raises:
         TopicMissing: there is no such topic.
     """
+    lenient.install()
     consumer = AIOKafkaConsumer(
         # Named here, the topic's partitions are known once the consumer has started.
         topic,
