@@ -13,8 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import shutil
 import sys
 import tempfile
+import time
+import traceback
 from collections import Counter
 from pathlib import Path
 
@@ -102,15 +105,25 @@ def main() -> None:
 
 
 def _run(seeds: list[int], out: Path, *, attempt: int) -> None:
-    for start in range(0, len(seeds), FRESH):
+    """Run seeds and write down what came of each; one that ends in an error is left to be run again."""
+    left = list(seeds)
+    while left:
         with tempfile.TemporaryDirectory(prefix="fieldproof-kills-") as folder:
             world = World.started(Path(folder))
             try:
-                for seed in seeds[start : start + FRESH]:
+                for seed in left[:FRESH]:
+                    left.remove(seed)
                     told = run_seed(world, seed, dumps=out.parent, attempt=attempt)
                     with out.open("a") as sink:
                         sink.write(json.dumps(told) + "\n")
                     print(json.dumps(told), file=sys.stderr, flush=True)
+            except Exception:
+                traceback.print_exc()
+                kept = out.parent / f"kill-{seed}-{time.time():.0f}"
+                for logs in ("logs", "kafka/logs"):
+                    shutil.copytree(world.home / logs, kept / logs)
+                kept.joinpath("up.err").write_text("\n".join(world.up.err))
+                print(f"seed {seed} ended in an error; the logs are in {kept}", file=sys.stderr, flush=True)
             finally:
                 world.stop()
 

@@ -262,7 +262,8 @@ class Feeder(threading.Thread):
             began = time.monotonic()
             producer: KafkaProducer | None = None
             for one in self._sends:
-                self._done.wait(max(0.0, began + (one.at_s or 0.0) - time.monotonic()))
+                if self._done.wait(max(0.0, began + (one.at_s or 0.0) - time.monotonic())):
+                    break
                 producer = self._put(producer, one)
             if producer is not None:
                 producer.close(timeout=5)
