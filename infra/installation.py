@@ -14,13 +14,15 @@ from infra.errors import BrokerUnavailable, InfraError
 from infra.folder_lock import held_folder
 from infra.kafka import admin as kafka_admin
 from infra.kafka.broker import EmbeddedKafka
+from infra.health import Health
 from infra.kafka.log import follow
 from infra.metrics_page import MetricsPage
 from infra.mlflow.registry import ModelRegistry
 from infra.mlflow.server import MlflowServer
 from infra.results import Scoreboard, read_result
 from infra.settings import ADDRESS_FILE, Addresses, Settings
-from infra.supervisor import LOOK_S, PlantSupervisor, Workers
+from infra.observation import Observer
+from infra.supervisor import LOOK_S, PlantSupervisor, RestartPolicy, Workers
 from infra.worker import WorkerSpec
 from schemas.evaluation import Verdict
 from schemas.events import Fact
@@ -66,6 +68,8 @@ class Installation:
         self.addresses: Addresses | None = None
 
     async def start(self) -> Addresses:
+        self._health = Health()
+        self._plants: dict[str, PlantSupervisor] = {}
         """Start broker, MLflow and control; what was running before goes on.
 
         Raises:
@@ -76,7 +80,7 @@ class Installation:
         hold = held_folder(self._home, purpose="installation")
         self._workers.held = (await asyncio.to_thread(self._held.enter_context, hold),)
         bootstrap, uri = await asyncio.gather(self._start_control(), self._start_mlflow())
-        page = self._held.enter_context(MetricsPage(self._board, port=self._metrics_port))
+        page = self._held.enter_context(MetricsPage(self._board, self._health, port=self._metrics_port))
         self.addresses = Addresses(
             bootstrap=bootstrap,
             mlflow=uri,
@@ -84,10 +88,16 @@ class Installation:
             cluster_id=self._broker.cluster_id if self._broker else "",
             pid=os.getpid(),
         )
-        self._tasks = [
-            asyncio.create_task(self._follow(bootstrap, uri)),
-            asyncio.create_task(self._look_after()),
-        ]
+        observer = Observer(
+            self._health,
+            bootstrap=bootstrap,
+            mlflow=uri,
+            workers=self._workers,
+            state=self._state,
+            plants=self._plants,
+        )
+        work = (self._follow(bootstrap, uri), self._look_after(), self._keep_mlflow(), observer.run())
+        self._tasks = [asyncio.create_task(one) for one in work]
         self.addresses.write(self._home)
         self._progress(f"running: Kafka at {bootstrap}, MLflow at {uri}")
         return self.addresses
@@ -176,6 +186,22 @@ class Installation:
                         home=self._home,
                         workers=self._workers,
                         registry=registry,
+    async def _keep_mlflow(self) -> None:
+        """Start an MLflow again that has ended by itself, where it was. Trials that run do without it meanwhile."""
+        wait = RestartPolicy()
+        ends = 0
+        while self._mlflow is not None:
+            await asyncio.sleep(wait.delay_s(ends))
+            if self._mlflow.alive():
+                ends = 0
+                continue
+            ends += 1
+            log.warning("MLflow has ended by itself; started again; see %s", self._mlflow.log_path)
+            try:
+                await asyncio.to_thread(self._mlflow.start)
+            except InfraError as error:
+                log.warning("MLflow could not be started again: %s", error)
+
                         environments=self._environments,
                         unsandboxed=self._unsandboxed,
                     )
@@ -193,6 +219,7 @@ class Installation:
             pairing = self._state.pairings.get(verdict.pairing)
             candidate = pairing.candidate(verdict.candidate) if pairing is not None else None
             if candidate is not None:
+                    self._plants[ident] = supervisor
                 await registry.record(verdict, candidate)
 
     async def _keep_board(self, bootstrap: str, plant: str) -> None:

@@ -72,7 +72,9 @@ class Worker:
     spec: WorkerSpec
     process: processes.Process
     started_at: float
+    #: Ends in a row; and starts after an end, in all.
     ends: int = 0
+    restarts: int = 0
     start_at: float | None = None
 
 
@@ -105,6 +107,7 @@ class Workers:
                 if now >= worker.start_at:
                     worker.process = await asyncio.to_thread(self._launch, name, worker.spec)
                     worker.started_at, worker.start_at = now, None
+                    worker.restarts += 1
                     if self.running.get(name) is not worker:
                         # It was to be stopped while it was being started.
                         await asyncio.to_thread(worker.process.stop, 15.0)
@@ -163,6 +166,8 @@ class PlantSupervisor:
         self._reports = Reports(plant.id, sender=Producer(bootstrap), source=source, now_ms=now_ms)
         #: Since when the platform has been unable to prepare a deployment.
         self._waiting: dict[str, float] = {}
+        #: Why it was, by deployment.
+        self.waits: dict[str, str] = {}
         #: Deployments whose candidate is suspended: resumed, they begin anew.
         self._suspended: set[str] = set()
         self._erasing = asyncio.Event()
@@ -261,6 +266,7 @@ class PlantSupervisor:
                 await self._put_off(deployment.candidate, pairing, deployment, prepared)
                 return
         self._waiting.pop(deployment.id, None)
+        self.waits.pop(deployment.id, None)
         if deployment.id not in wanted(self._board.pairings):
             return
         await asyncio.to_thread(self._place, deployment)
@@ -286,6 +292,7 @@ class PlantSupervisor:
     ) -> None:
         """Wait until it is tried again; what this platform cannot run, or not for long, goes back to its start-up."""
         since = self._waiting.setdefault(deployment.id, time.monotonic())
+        self.waits[deployment.id] = why.reason
         log.warning("%s waits: %s", deployment.id, why.reason)
         if isinstance(why, Forbidden) or time.monotonic() - since > PATIENCE_S:
             report = ReturnCandidate(pairing=pairing.id, candidate=candidate.id, reason=why.reason[:2000])

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from infra.cli.screen import Screen
+from infra.health_page import READYZ, beside
 
 T = TypeVar("T")
 
@@ -58,7 +59,9 @@ async def _run(screen: Screen, port: int | None, *, metrics_port: int, unsandbox
         addresses = await _unless(stopped, installation.start())
         if addresses is not None:
             screen.emit({"kind": "running", **addresses.model_dump()})
-            screen.say(f"figures for Prometheus: {addresses.metrics}")
+            screen.say(
+                f"figures for Prometheus: {addresses.metrics}; is it well: {beside(addresses.metrics, READYZ)}"
+            )
             screen.say(
                 "Ctrl-C stops it. In another terminal: fieldproof init my-poc; fieldproof apply my-poc",
                 "green",

@@ -101,6 +101,36 @@ def _offsets(bootstrap: str, topic: str, at: OffsetSpec) -> dict[int, int]:
         }
 
 
+Places = dict[tuple[str, int], int]
+
+
+def positions(
+    bootstrap: str, topics: Collection[str], groups: Collection[str]
+) -> tuple[Places, dict[str, Places]]:
+    """The ends of topics, and the committed offsets of groups, by (topic, partition); over one connection.
+
+    Topics that are missing are left out. Raises BrokerUnavailable.
+    """
+    with _admin(bootstrap) as admin:
+        counts = _partition_counts(admin)
+        wanted = {
+            TopicPartition(topic, number): OffsetSpec.LATEST
+            for topic in topics
+            for number in range(counts.get(topic, 0))
+        }
+        ends = admin.list_partition_offsets(wanted) if wanted else {}
+        committed = _once_settled(lambda: admin.list_group_offsets(dict.fromkeys(groups))) if groups else {}
+    return (
+        {(place.topic, place.partition): found.offset for place, found in ends.items()},
+        {
+            group: {
+                (place.topic, place.partition): one.offset for place, one in found.items() if one.offset >= 0
+            }
+            for group, found in committed.items()
+        },
+    )
+
+
 def group_offsets(bootstrap: str, group: str) -> dict[tuple[str, int], int]:
     """Committed offsets of a consumer group by (topic, partition); empty if it has none."""
     with _admin(bootstrap) as admin:

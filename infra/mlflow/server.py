@@ -6,6 +6,8 @@ import http.client
 import os
 import sys
 import time
+import urllib.parse
+import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -69,10 +71,12 @@ class MlflowServer:
         (self.home / "artifacts").mkdir(parents=True, exist_ok=True)
         with held_folder(self.home, purpose="MLflow") as lock:
             for attempt in range(1, _PORT_ATTEMPTS + 1):
+                # Started again it is where it was: those who know its address keep it.
+                known = self._wanted_port or self._port
                 try:
-                    self._launch(self._wanted_port or free_ports(1)[0], lock)
+                    self._launch(known or free_ports(1)[0], lock)
                 except PortTaken:
-                    if attempt == _PORT_ATTEMPTS or self._wanted_port is not None:
+                    if attempt == _PORT_ATTEMPTS or known is not None:
                         raise
                 else:
                     return
@@ -121,6 +125,25 @@ class MlflowServer:
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "PYTHONUNBUFFERED": "1",
         }
+
+
+def asked(uri: str) -> bool:
+    """Whether an address is a server that can be asked whether it lives."""
+    return uri.startswith(("http://", "https://"))
+
+
+def answers(uri: str, *, timeout_s: float = 5.0) -> bool:
+    """Whether the server at that address answers."""
+    try:
+        # No proxy stands between this machine and itself.
+        local = urllib.parse.urlsplit(uri).hostname in (HOST, "localhost", "::1")
+        handlers = [urllib.request.ProxyHandler({})] if local else []
+        with urllib.request.build_opener(*handlers).open(
+            f"{uri.rstrip('/')}/health", timeout=timeout_s
+        ) as got:
+            return bool(got.status == 200)
+    except (OSError, http.client.HTTPException, ValueError):
+        return False
 
 
 def _command(port: int) -> list[str]:

@@ -19,6 +19,7 @@ def save(root: Path) -> None:
         save_one(root / "threshold", "threshold")
         save_one(root / "peak", "peak", context_rows=4)
         save_one(root / "moody", "moody")
+        save_one(root / "slow", "slow")
         save_one(root / "greedy", "threshold", context_rows=5000)
         save_one(root / "curious", "threshold", inputs=("x", "secret"))
         save_one(root / "unsigned", "threshold", inputs=())
