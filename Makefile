@@ -3,6 +3,8 @@
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN := $(UV) run --frozen --no-sync
+# Files of tests side by side; what weighs a sandbox's CPU time runs alone.
+BESIDE ?= -n 2 --dist loadfile
 
 # Containers often forbid byte code; without it every start compiles MLflow anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -36,10 +38,11 @@ lint: setup ## Style, types, directions of imports
 	$(RUN) lint-imports
 
 unit: setup ## The fast tests
-	$(RUN) pytest tests/unit
+	$(RUN) pytest $(BESIDE) tests/unit
 
 integration: setup ## The tests against a real broker, MLflow and sandbox
-	$(RUN) pytest tests/contract tests/integration
+	$(RUN) pytest tests/contract
+	$(RUN) pytest $(BESIDE) tests/integration
 
 faults: setup ## The tests that kill and break things, as far as they fit ten minutes
 	$(RUN) pytest tests/faults
@@ -52,8 +55,9 @@ recovery: setup ## How soon outcomes come again after a worker or the broker was
 	$(RUN) python -m tests.faults.recovery
 
 test: setup ## Every test, those that need no server first
-	$(RUN) pytest tests/unit tests/contract
-	$(RUN) pytest tests/integration
+	$(RUN) pytest $(BESIDE) tests/unit
+	$(RUN) pytest tests/contract
+	$(RUN) pytest $(BESIDE) tests/integration
 	$(RUN) pytest tests/faults
 
 verdicts: setup ## 2,000 trials a scenario whose truth is known, looked at after every unit (minutes; the last line is JSON)
