@@ -155,11 +155,12 @@ def _write_disclosed(folder: Path, case: Case, found: Recomputation, what: tuple
     offsets, digests = [one[0] for one in found.counted], [one[1] for one in found.counted]
     write_table(folder / CHAIN_FILE, CHAIN, [offsets, digests])
     if "unit_losses" in what:
-        _write_losses(folder / LOSSES_FILE, found)
+        write_losses(folder / LOSSES_FILE, found.book)
 
 
-def _write_losses(path: Path, found: Recomputation) -> None:
-    book = found.book
+def write_losses(path: Path, book: Book) -> None:
+    """Write the losses of every closed unit, for each candidate and rival that are judged."""
+    book.settle()
     names = book.judged or tuple(book.runs)
     every = [one for name in names if name in book.runs for one in unit_losses(book, book.runs[name].started)]
     parts = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -195,10 +196,10 @@ def _decisions(
     if not disclosed or many or not standings:
         _signed(found, many=many)
         return
-    tables = _tables(bundle)
+    tables = losses_by_rival(bundle.path(LOSSES_FILE))
     wrong += sorted(tables.keys() - standings.keys())
     wrong += [
-        name for name, one in standings.items() if not _follows(agreement, tables.get(name, {}), name, one)
+        name for name, one in standings.items() if not follows(agreement, tables.get(name, {}), name, one)
     ]
     names = ", ".join(dict.fromkeys(wrong))
     found.check(
@@ -244,10 +245,14 @@ def _signed(found: Findings, *, many: bool) -> None:
         )
 
 
-def _tables(bundle: Bundle) -> dict[str, dict[str, pa.Table]]:
-    """The losses by candidate and rival, in the order of the file."""
+def losses_by_rival(path: Path) -> dict[str, dict[str, pa.Table]]:
+    """The losses of units by candidate and rival, in the order of the file.
+
+    Raises:
+        ValueError: the file is no such table.
+    """
     found: dict[str, dict[str, list[pa.Table]]] = {}
-    for group in read_groups(bundle.path(LOSSES_FILE), LOSSES):
+    for group in read_groups(path, LOSSES):
         names = list(
             zip(group.column("candidate").to_pylist(), group.column("rival").to_pylist(), strict=True)
         )
@@ -264,9 +269,7 @@ def _tables(bundle: Bundle) -> dict[str, dict[str, pa.Table]]:
     }
 
 
-def _follows(
-    agreement: Agreement, tables: Mapping[str, pa.Table], candidate: str, standing: Standing
-) -> bool:
+def follows(agreement: Agreement, tables: Mapping[str, pa.Table], candidate: str, standing: Standing) -> bool:
     """Whether a standing is what the losses give, against all rivals that the agreement names."""
     assert agreement.decision is not None, "asked where there is one"
     # Before the first unit is closed there is no row, not even of a rival.
