@@ -38,6 +38,8 @@ class Feeds:
         self._acknowledge = InOrder(window=1, crash=crash)
         #: The facts folded so far, for looking pairings up.
         self._state = Installation()
+        #: Where the facts stand that counted: what else is in their topic is told to nobody.
+        self._counted: set[int] = set()
         self._last: dict[Key, FeedEvaluation] = {}
         self._read: set[Ident] = set()
 
@@ -59,7 +61,9 @@ class Feeds:
     async def _take(self, record: RawRecord) -> None:
         try:
             if record.topic == topics.EVENTS:
-                await self._fact(Fact.model_validate_json(record.value or b""))
+                await self._catch_up()
+                if record.offset in self._counted:
+                    await self._fact(Fact.model_validate_json(record.value or b""))
             elif record.topic.startswith(topics.verdicts("")):
                 await self._verdict(Verdict.model_validate_json(record.value or b""))
             else:
@@ -71,8 +75,8 @@ class Feeds:
     async def _catch_up(self) -> None:
         for record in await self._events.new():
             fact = fact_in(record.value)
-            if fact is not None:
-                self._state.fold(fact)
+            if fact is not None and self._state.fold(fact):
+                self._counted.add(record.offset)
 
     async def _fact(self, fact: Fact) -> None:
         await self._catch_up()

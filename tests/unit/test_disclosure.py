@@ -25,6 +25,7 @@ from schemas.events import (
     Fact,
     PairingConcluded,
     PairingProposed,
+    PlantPaused,
     RehearsalReported,
     RequestRefused,
 )
@@ -366,3 +367,22 @@ def test_what_a_machine_can_carry_is_told_to_the_plants_owner_alone() -> None:
 
 def test_a_fault_says_what_happened_and_where_and_nothing_that_the_candidate_wrote() -> None:
     assert set(Fault.model_fields) == {"kind", "exception", "where", "count"}
+
+
+def test_only_facts_that_counted_are_told() -> None:
+    """Another control that came second, or bytes that are no fact: both stand in the topic, and are nobody's news."""
+    town = Town(Disclosure())
+    loser = Fact(
+        number=town.state.number,
+        at=AT,
+        party="maker",
+        request="request-late",
+        subject=PLANT,
+        body=PlantPaused(plant="nowhere", reason="it came second"),
+    )
+    town.append(loser)
+    town.broker.append(topics.EVENTS, b"no fact at all")
+    town.happens("maker", PLANT, PlantPaused(plant=PLANT, reason="repairs"))
+    town.tells()
+    told = [item.fact.body for item in town.seen("maker") if isinstance(item, FeedFact)]
+    assert [one.reason for one in told if isinstance(one, PlantPaused)] == ["repairs"]
