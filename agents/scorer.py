@@ -357,7 +357,8 @@ class Scorer:
             found = (*unfilled(present, at_ms=folded.last_ms), *self._uneven.get(pairing.id, ()))
         if found != told:
             self._alarmed[pairing.id] = found
-            log.log(logging.ERROR if found else logging.WARNING, "audit of %s: %s", pairing.id, found)
+            told_as = logging.ERROR if found else logging.WARNING
+            log.log(told_as, "audit: %s", "; ".join(found) or "whole again", extra={"pairing": pairing.id})
             await self._reports.tell_anew(
                 ReportAudit(pairing=pairing.id, alarms=found), f"audit-{pairing.id}"
             )
@@ -444,7 +445,7 @@ class Scorer:
         )
         equal = [one.to_json() for one in running] == [one.to_json() for one in again]
         if not equal:
-            log.error("pairing %s: %s", name, DIFFERS)
+            log.error(DIFFERS, extra={"pairing": name})
         pairing = self._board.pairings.get(name)
         retired = frozenset(pairing.retired) if pairing is not None else frozenset()
         verdicts = verdicts_of(fresh, again, equal=equal, retired=retired)

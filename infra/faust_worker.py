@@ -19,6 +19,7 @@ import faust
 from aiokafka.errors import KafkaError
 from faust.transport.drivers.aiokafka import Consumer
 
+from infra import logs
 from infra.errors import InfraError
 from infra.kafka import lenient
 from streams.envelope import Headers, RawRecord, pairs
@@ -159,7 +160,9 @@ class Intake:
         async for event in stream.noack().events():
             arrival = FaustArrival(event)
             self.waits = False
-            self.given[arrival.record.topic, arrival.record.partition] = arrival.record.offset + 1
+            record = arrival.record
+            self.given[record.topic, record.partition] = record.offset + 1
+            logs.at(record.topic, record.partition, record.offset)
             yield arrival
             self.asked, self.waits = self.asked + 1, True
 
@@ -233,7 +236,10 @@ def guarded(body: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]
     return task
 
 
-def run(app: faust.App, *, log_level: str = "INFO") -> NoReturn:
+def run(app: faust.App) -> NoReturn:
     """Run the app in this process until it is told to stop."""
-    faust.Worker(app, loglevel=log_level, quiet=True, redirect_stdouts=False).execute_from_commandline()
+    # Logging is set up already (`infra.logs`); Faust's own would take its place.
+    worker = faust.Worker(app, override_logging=False, quiet=True, redirect_stdouts=False)
+    worker.spinner = None
+    worker.execute_from_commandline()
     raise SystemExit(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -19,6 +20,7 @@ from agents.lifecycle import Control
 from agents.reports import Reports
 from agents.runner import Assignment, Runner
 from agents.scorer import Scorer
+from infra import logs
 from infra.clock import now_ms
 from infra.faust_worker import FaustSender, Intake, crash, guarded, make_app, raw_topic, run
 from infra.kafka import admin as kafka_admin
@@ -286,6 +288,12 @@ APPS = {"control": control_app, "scorer": scorer_app, "runner": runner_app}
 def main(path: str) -> None:
     """Run the worker that a file describes."""
     spec = WorkerSpec.model_validate_json(Path(path).read_bytes())
+    logs.set_up(level=logging.INFO)
+    logs.about(
+        plant=spec.plant.id if spec.plant is not None else None,
+        pairing=spec.pairing.id if spec.pairing is not None else None,
+        deployment=spec.deployment.id if spec.deployment is not None else None,
+    )
     os.environ.setdefault("F_DATADIR", str(spec.home / "faust"))
     run(APPS[spec.kind](spec))
 
