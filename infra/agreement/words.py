@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 from infra.agreement.names import joined, name_of, number, percent
 from infra.words.language import Lang, Phrase
+from infra.words.metrics import metric
 from schemas.agreement import Agreement, Baseline, Task
 from schemas.terms import Decision, Disclosed
 
@@ -149,11 +151,11 @@ def _acceptance(agreement: Agreement) -> Iterator[Phrase]:
     least = rule.at_least is not None
     bound = rule.at_least if rule.at_least is not None else rule.at_most
     assert bound is not None, "the agreement has exactly one threshold"
-    threshold = number(bound)
+    threshold, named = number(bound), metric(rule.metric)
     yield Phrase(
-        f"A candidate is accepted where {rule.metric} is {'at least' if least else 'at most'} {threshold}, over at "
+        f"A candidate is accepted where {named.en} is {'at least' if least else 'at most'} {threshold}, over at "
         f"least {number(rule.min_rows)} scored rows; with fewer the verdict is inconclusive.",
-        f"{rule.metric} 값이 {threshold} {'이상' if least else '이하'}이면 합격입니다. 채점된 행이 "
+        f"{named.ko} 값이 {threshold} {'이상' if least else '이하'}이면 합격입니다. 채점된 행이 "
         f"{number(rule.min_rows)}개보다 적으면 판정을 보류합니다.",
     )
     yield Phrase(
@@ -265,7 +267,7 @@ def _decision_rule(agreement: Agreement, decision: Decision) -> Iterator[Phrase]
     else:
         yield Phrase("Loss: the share of its rows answered wrongly.", "손실: 틀리게 답한 행의 비율.")
     yield from _beaten(agreement, decision)
-    chance = percent(decision.alpha * max(2, _rivals(agreement, decision)) / 2)
+    chance = percent(chance_of_error(agreement, decision))
     yield Phrase(
         f"Planned for {number(decision.planned_units)} units and {decision.slots} candidates; the chance that any of them is "
         f"accepted wrongly is at most {chance}, and so is the chance that one is rejected wrongly.",
@@ -296,11 +298,23 @@ def _beaten(agreement: Agreement, decision: Decision) -> Iterator[Phrase]:
     )
 
 
+def chance_of_error(agreement: Agreement, decision: Decision, *, rivals: int = 2) -> float:
+    """The chance at most that any candidate is accepted wrongly: both sides of every bound share alpha (docs/decision.md).
+
+    Args:
+        rivals: how many a candidate was compared with, once that is known.
+    """
+    most = max(rivals, _rivals(agreement, decision), 2)
+    return float(Decimal(repr(decision.alpha)) * most / 2)
+
+
 def _rivals(agreement: Agreement, decision: Decision) -> int:
     """How many a candidate has to beat at the most."""
-    baselines = 1 if decision.incumbent else len(agreement.baselines)
-    rehearsed = agreement.phases.rehearsal_rows or agreement.phases.rehearsal_days is not None
-    return baselines + (1 if rehearsed else len(agreement.classes))
+    named = [one for one in agreement.baselines if decision.incumbent in (None, one.name)]
+    if agreement.phases.rehearsal_rows or agreement.phases.rehearsal_days is not None:
+        return len(named) + 1
+    known = {agreement.code(one.answer) for one in named if one.constant}
+    return len(named) + len(agreement.classes) - len(known if agreement.classes else ())
 
 
 def _always_so(agreement: Agreement) -> Iterator[Phrase]:

@@ -158,7 +158,12 @@ def _ends(course: _Course, across: Scale, up: Scale, last: Standing, lang: Lang)
         yield tag("circle", cx=x, cy=up(one.seen), r=3.5, class_="dot")
     if last.fell_at is not None:
         fell = Phrase(f"fell at {last.fell_at:,}", f"{last.fell_at:,}번째에서 판정").to(lang)
-        yield text(x, up.start - 5, fell, "small", "end" if x > (across.start + across.end) / 2 else "start")
+        yield text(
+            x, up.start - 5, fell, "small halo", "end" if x > (across.start + across.end) / 2 else "start"
+        )
+    if last.margin:
+        margin = Phrase(f"margin {last.margin:g}", f"마진 {last.margin:g}").to(lang)
+        yield text(across.end - 4, up(last.margin) - 4, margin, "small halo", "end")
     right = across.end + 10
     # Two numbers that would stand on one another are moved apart.
     middle = (top + bottom) / 2
@@ -167,4 +172,4 @@ def _ends(course: _Course, across: Scale, up: Scale, last: Standing, lang: Lang)
     yield text(right, middle - apart + 4, f"{high} {exact(one.upper)}", "number")
     yield text(right, middle + apart + 4, f"{low} {exact(one.lower)}", "number")
     yield text(right, _TOP - 5, _BETTER.to(lang), "small")
-    yield text(right, up.start + 16, _WORSE.to(lang), "small")
+    yield text(right, up.start + 32, _WORSE.to(lang), "small")

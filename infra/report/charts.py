@@ -146,7 +146,7 @@ def labels_picture(name: str, labels: LabelStatistics, deadline_ms: float, lang:
     title = Phrase("Label coverage and delay", "라벨 확보율과 지연").to(lang)
     known = [ms for ms in (labels.delay_p50_ms, labels.delay_p90_ms) if ms is not None]
     told = coverage + Phrase("; ", "; ") + _lasted(known)
-    return picture(name, title, told.to(lang), 124 if known else 40, parts)
+    return picture(name, title, told.to(lang), 130 if known else 40, parts)
 
 
 def _lasted(known: Sequence[int]) -> Phrase:
@@ -180,9 +180,9 @@ def _delays(labels: LabelStatistics, deadline_ms: float, lang: Lang) -> Iterator
             yield line(x, y - 4, x, y + 4, "zero")
             yield text(x, y + 20, mark.to(lang), "tick", "middle")
     x = across(math.log10(deadline_ms))
-    yield line(x, y - 20, x, y + 8, "planned")
+    yield line(x, y - 20, x, y + 26, "planned")
     counted = Phrase("labels count until ", "라벨 인정 기한 ") + lasting(deadline_ms)
-    yield text(x, y - 25, counted.to(lang), "small", "end")
+    yield text(x, y + 38, counted.to(lang), "small", "end")
     ends = [across(math.log10(ms)) for ms in found.values()]
     yield line(min(ends), y, max(ends), y, "whole")
     for at, (said, ms) in enumerate(found.items()):
@@ -210,7 +210,7 @@ def ranking_picture(name: str, ranking: Ranking, candidates: Sequence[str], lang
     depth = _depths(edges, candidates)
     rows = [[one for one in candidates if depth[one] == level] for level in range(max(depth.values()) + 1)]
     places = {
-        one: (WIDTH * (at + 1) / (len(row) + 1), 24.0 + 64 * level)
+        one: (WIDTH * (at + 1) / (len(row) + 1), 20.0 + 70 * level)
         for level, row in enumerate(rows)
         for at, one in enumerate(row)
     }
@@ -221,6 +221,8 @@ def ranking_picture(name: str, ranking: Ranking, candidates: Sequence[str], lang
     parts = [tag("defs", marker)]
     for better, worse in sorted(direct):
         (x1, y1), (x2, y2) = places[better], places[worse]
+        # Arrows from two sides do not end on one another.
+        x2 += max(-60.0, min(60.0, (x1 - x2) / 4))
         parts.append(
             tag(
                 "line",
@@ -240,7 +242,7 @@ def ranking_picture(name: str, ranking: Ranking, candidates: Sequence[str], lang
         parts.append(text(x, y + 5, ("★ " if best else "") + shortened(one, 20), "legend", "middle"))
     title = Phrase("Which candidate is shown to be better", "입증된 후보 간 우열").to(lang)
     told = "; ".join(Phrase(f"{a} better than {b}", f"{a}: {b}보다 나음").to(lang) for a, b in sorted(edges))
-    return picture(name, title, told, 64.0 * len(rows), parts)
+    return picture(name, title, told, 70.0 * len(rows) - 30, parts)
 
 
 def _depths(edges: set[tuple[str, str]], candidates: Sequence[str]) -> dict[str, int]:

@@ -28,6 +28,7 @@ def verdict_section(subject: Subject, seen: Seen) -> Section:
     if verdict is None:
         return _standing_section(subject, seen)
     agreement = seen.pairing.agreement
+    compared = len(verdict.decision.comparisons) if verdict.decision is not None else 0
     lines: list[Line] = [
         (Phrase("verdict", "판정"), VERDICTS[verdict.verdict]),
         (Phrase("why", "사유"), because(verdict.reason)),
@@ -44,7 +45,7 @@ def verdict_section(subject: Subject, seen: Seen) -> Section:
         key="verdict",
         title=Phrase("Verdict", "판정"),
         lines=tuple(lines),
-        note=guarantee(verdict.guarantee, agreement.decision, verdict.decision),
+        note=guarantee(verdict.guarantee, agreement, rivals=compared),
     )
 
 

@@ -267,10 +267,10 @@ def service_section(subject: Subject) -> Section | None:
 
 def _service(service: Service) -> Iterator[Line]:
     yield (
-        Phrase("time for a frame, half within", "묶음당 응답 시간, 절반"),
+        Phrase("time for a frame, half within", "묶음당 응답 시간, 50%"),
         lasting(service.p50_us / 1000),
     )
-    yield Phrase("99 of 100 within", "99%"), lasting(service.p99_us / 1000)
+    yield Phrase("99 of 100 within", "묶음당 응답 시간, 99%"), lasting(service.p99_us / 1000)
     yield (
         Phrase("CPU time for 1,000 rows", "1,000행당 CPU 시간"),
         lasting(service.cpu_us_per_1000_rows / 1000),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from infra.agreement.words import in_short
@@ -103,31 +103,27 @@ def _badge(subject: Subject, lang: Lang) -> Markup:
 
 
 def _verdicts(seen: Seen, lang: Lang) -> Markup:
-    """Every candidate in one line, its verdict and why."""
-    cards = [
-        tag(
-            "article",
-            tag("header", tag("span", one.name, class_="name"), _badge(one, lang)),
-            *_in_one_line(one, seen, lang),
-            class_=f"card {_tone(one)}",
-        )
-        for one in seen.candidates
-    ]
-    if not cards:
-        cards = [
-            tag("p", Phrase("No candidate has been submitted.", "제출된 후보 모델이 없습니다.").to(lang))
-        ]
-    heading = Phrase("Verdicts", "판정 요약").to(lang)
-    return tag("section", tag("h2", heading), tag("div", *cards, class_="cards"))
+    """Every candidate with its verdict, why, and what that is worth: once where it is the same of all."""
+    heading = tag("h2", Phrase("Verdicts", "판정 요약").to(lang))
+    if not seen.candidates:
+        none = Phrase("No candidate has been submitted.", "제출된 후보 모델이 없습니다.")
+        return tag("section", heading, tag("p", none.to(lang)))
+    firsts = [sections(one, seen)[0] for one in seen.candidates]
+    worth = {one.note.to(lang) for one in firsts}
+    cards = [_card(one, first, worth, lang) for one, first in zip(seen.candidates, firsts, strict=True)]
+    alike = [tag("p", *worth, class_="note")] if len(worth) == 1 else []
+    return tag("section", heading, tag("div", *cards, class_="cards"), *alike)
 
 
-def _in_one_line(one: Subject, seen: Seen, lang: Lang) -> Iterator[Markup]:
-    section = sections(one, seen)[0]
-    if one.verdict is not None:
-        yield tag("p", because(one.verdict.reason).to(lang))
-    else:
-        yield tag("p", section.lines[0][1].to(lang))
-    yield tag("p", section.note.to(lang), class_="note")
+def _card(one: Subject, first: Section, worth: Collection[str], lang: Lang) -> Markup:
+    why_ = because(one.verdict.reason) if one.verdict is not None else first.lines[0][1]
+    return tag(
+        "article",
+        tag("header", tag("span", one.name, class_="name"), _badge(one, lang)),
+        tag("p", why_.to(lang)),
+        *([tag("p", first.note.to(lang), class_="note")] if len(worth) > 1 and first.note.en else []),
+        class_=f"card {_tone(one)}",
+    )
 
 
 def _agreement(seen: Seen, lang: Lang) -> Markup:
@@ -149,7 +145,8 @@ def _agreement(seen: Seen, lang: Lang) -> Markup:
         )
     for each in pairing.objections:
         rows.append((Phrase("objection", "이의"), f"{each.person}: {each.reason}"))
-    terms = [tag("li", one.to(lang)) for one in in_short(pairing.agreement)]
+    # The document marks values as Markdown does.
+    terms = [tag("li", one.to(lang).replace("`", "")) for one in in_short(pairing.agreement)]
     return tag(
         "section",
         tag("h2", Phrase("What was agreed", "합의한 내용").to(lang)),

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from decimal import Decimal
 
+from infra.agreement.names import percent
+from infra.agreement.words import chance_of_error
 from infra.words.language import Phrase
 from infra.words.metrics import metric
-from schemas.evaluation import Guarantee, Standing
-from schemas.terms import Decision
+from schemas.agreement import Agreement
+from schemas.evaluation import Guarantee
 
 _NUMBER = r"-?[\d.]+(?:e[+-]?\d+)?"
 _AFTER = r" after (?P<units>\d+) of (?P<planned>\d+) planned units"
@@ -144,20 +145,18 @@ def rival(name: str) -> Phrase:
     return Phrase(name, name if answer == name else f"‘항상 {answer}’")
 
 
-def guarantee(of: Guarantee, decision: Decision | None, standing: Standing | None) -> Phrase:
-    """What a verdict is worth, as one plain sentence."""
-    if of == "none" or decision is None or standing is None:
+def guarantee(of: Guarantee, agreement: Agreement, *, rivals: int = 2) -> Phrase:
+    """What a verdict is worth, as one plain sentence; `rivals` is how many the candidate was compared with."""
+    if of == "none" or agreement.decision is None:
         return Phrase(
             "These are the numbers of this trial and no more: there is no statistical guarantee.",
             "이번 실증에서 나온 숫자일 뿐이며, 통계적 보장은 없습니다.",
         )
-    # The bounds against each rival share the sealed chance, as the agreement says it (docs/decision.md).
-    chance = Decimal(str(decision.alpha)) * max(2, len(standing.comparisons)) / 2 * 100
-    wrong = f"{chance.normalize():f}"
+    wrong = percent(chance_of_error(agreement, agreement.decision, rivals=rivals))
     return Phrase(
-        f"However often anyone looked, the chance that any candidate of this agreement is accepted wrongly is at most {wrong} %, "
+        f"However often anyone looked, the chance that any candidate of this agreement is accepted wrongly is at most {wrong}, "
         "and so is the chance that one is rejected wrongly; it speaks of this trial, not of the future.",
-        f"중간에 몇 번을 들여다보았든 이 협약의 어느 후보든 잘못 합격할 확률은 {wrong}% 이하이고 잘못 불합격할 확률도 같습니다. "
+        f"중간에 몇 번을 들여다보았든 이 협약의 어느 후보든 잘못 합격할 확률은 {wrong} 이하이고 잘못 불합격할 확률도 같습니다. "
         "이번 실증에 대한 것이며 앞날을 보장하지는 않습니다.",
     )
 

@@ -22,10 +22,11 @@ from models.verdicts import Bar, judge
 from schemas.agreement import METRICS, Acceptance, metrics_known
 from schemas.evaluation import Comparison, Counts, Outcome, Standing, Verdict
 from schemas.events import CandidateReturned
-from schemas.terms import Decision
+from schemas.terms import Decision, Phases
 from streams.disclosure import NO_FIGURES
 from streams.holding import why_not
 from tests.unit.test_judgement import evaluation
+from tests.unit.trial_examples import agreement
 from tests.unit.twins import PAIRING
 
 KOREAN = re.compile("[가-힣]")
@@ -200,13 +201,13 @@ def test_a_text_that_people_wrote_stays_as_it_is() -> None:
 
 
 def test_what_a_verdict_is_worth_names_the_chance_that_it_is_wrong() -> None:
-    decision = Decision(planned_units=1000, alpha=0.05)
-    one = next(standings())
-    two = next(each for each in standings() if len(each.comparisons) == 1)
-    assert "5 %" in words.guarantee("anytime_valid", decision, two).en
-    three = two.model_copy(update={"comparisons": two.comparisons * 3})
-    assert "7.5%" in words.guarantee("anytime_valid", decision, three).ko
-    assert words.guarantee("none", decision, one) == words.guarantee("none", None, None)
+    # Two baselines that are the two constants; then a third to beat, which the rehearsal finds.
+    two = agreement(answers=["normal", "anomaly"], slots=3, alpha=0.05)
+    assert "at most 5 %," in words.guarantee("anytime_valid", two).en
+    three = two.model_copy(update={"phases": Phases(rehearsal_rows=100)})
+    assert "7.5 %" in words.guarantee("anytime_valid", three).ko
+    plain = two.model_copy(update={"decision": None})
+    assert words.guarantee("none", two) == words.guarantee("anytime_valid", plain)
     assert "anytime_valid" in words.looked_at("anytime_valid").ko
     assert "none" in words.looked_at("none").ko
 
