@@ -18,7 +18,6 @@ from typing import Any
 
 import psutil
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
 
 from infra.client import Client
 from infra.errors import BrokerUnavailable
@@ -249,43 +248,35 @@ def send_signal(pid: int, number: int) -> None:
 
 
 class Feeder(threading.Thread):
-    """Sends what a plan says, when it says it; what the broker did not take is sent again, under the same id."""
+    """Sends what a plan says, when it says it, each message once the broker has the one before."""
 
     def __init__(self, bootstrap: str, plant: str, sends: Sequence[Send], *, done: threading.Event) -> None:
         super().__init__(name="feeder", daemon=True)
         self._address, self._plant, self._sends, self._done = bootstrap, plant, sends, done
         self.broken: BaseException | None = None
-        self.again = 0
 
     def run(self) -> None:
+        # While its broker is away, the producer keeps what it was given, and tries again by itself.
+        producer = KafkaProducer(
+            bootstrap_servers=self._address,
+            acks="all",
+            reconnect_backoff_max_ms=300,
+            delivery_timeout_ms=int(PATIENCE_S * 1000),
+        )
         try:
             began = time.monotonic()
-            producer: KafkaProducer | None = None
             for one in self._sends:
                 if self._done.wait(max(0.0, began + (one.at_s or 0.0) - time.monotonic())):
                     break
-                producer = self._put(producer, one)
-            if producer is not None:
-                producer.close(timeout=5)
+                sent = producer.send(
+                    f"fp.{one.topic}.{self._plant}",
+                    key=one.key.encode(),
+                    value=one.value,
+                    headers=list(one.headers),
+                    partition=one.partition,
+                )
+                sent.get(timeout=PATIENCE_S)
         except BaseException as error:
             self.broken = error
-
-    def _put(self, producer: KafkaProducer | None, one: Send) -> KafkaProducer:
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                producer = producer or KafkaProducer(bootstrap_servers=self._address, acks="all")
-                topic = f"fp.{one.topic}.{self._plant}"
-                listed = [(name, value) for name, value in one.headers]
-                sent = producer.send(
-                    topic, key=one.key.encode(), value=one.value, headers=listed, partition=one.partition
-                )
-                sent.get(timeout=5)
-            except KafkaError:
-                if time.monotonic() > deadline:
-                    raise
-                self.again += 1
-                producer = None
-                time.sleep(0.2)
-            else:
-                return producer
+        finally:
+            producer.close(timeout=5)
