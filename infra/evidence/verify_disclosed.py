@@ -33,6 +33,7 @@ def check_disclosed(bundle: Bundle, agreement: Agreement, found: Findings) -> No
     evaluations = [FeedEvaluation.model_validate_json(line) for line in bundle.lines(EVALUATIONS)]
     verdicts = [FeedVerdict.model_validate_json(line) for line in bundle.lines(VERDICTS)]
     _whole(bundle.manifest, agreement, evaluations, verdicts, found)
+    _not_judged(bundle.manifest, found)
     _chain(bundle, [*evaluations, *verdicts], found)
     _counts(evaluations, found)
     _metrics(agreement, evaluations, found)
@@ -82,6 +83,17 @@ def _whole(
             f"협약의 공개 범위와 다르거나 빠진 것: {'; '.join(wrong)}",
         ),
     )
+
+
+def _not_judged(stated: Manifest, found: Findings) -> None:
+    names = ", ".join(one.id for one in stated.candidates if one.id not in stated.judged)
+    if names:
+        found.add(
+            "not judged",
+            "signed",
+            f"that these candidates had no part in the trial's end: {names}",
+            f"실증 종료 시점에 참여하지 않은 것으로 적힌 후보: {names}",
+        )
 
 
 def _of_the_agreement(stated: Manifest, agreement: Agreement) -> list[str]:

@@ -234,7 +234,7 @@ async def _scored(pairing: Pairing, entries: Sequence[Entry], strangers: int) ->
                     topics.ledger(PLANT), value, key=b"another-one", listed=listed, at_ms=999 + number
                 )
             world.write(entry, ms=1000 + number)
-            if number % 9 == 0:
+            if number % 30 == 5:
                 await world.caught_up()
         for _ in range(3):
             await world.caught_up()
