@@ -404,10 +404,11 @@ class Units:
         rows = self._columns["rows"][units]
         first, second = (self._columns[f"points {name}"][units] for name in (rival, candidate))
         low, high = self._losses.gains(first, second, rows, self._unknown(candidate, rival, units))
-        faults = self._columns["faults"] + self._columns[f"faults {candidate}"]
+        # Columns may be longer than there are units, and of different lengths.
+        faults = self._columns["faults"][units] + self._columns[f"faults {candidate}"][units]
         if rival in self.candidates:
-            faults = faults + self._columns[f"faults {rival}"]
-        return Gained(low=low, high=high, dropped=faults[units] > 0, events=self._columns["events"][units])
+            faults = faults + self._columns[f"faults {rival}"][units]
+        return Gained(low=low, high=high, dropped=faults > 0, events=self._columns["events"][units])
 
     def _unknown(self, candidate: str, rival: str, units: np.ndarray) -> np.ndarray | None:
         """What rows without a label may lose, summed by unit; None where there are none."""

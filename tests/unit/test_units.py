@@ -213,6 +213,15 @@ def test_what_the_baselines_could_not_answer_drops_its_units_for_both() -> None:
     assert standing(book).outcome is Outcome.INCONCLUSIVE
 
 
+def test_a_fault_among_many_units_is_counted_whenever_it_comes() -> None:
+    first = pair(0, minutes(*range(40)), [[0] * 40], [0] * 40, results=("failed", "answered"))
+    more = pair(1, minutes(*range(40, 50)), [[0] * 10], [1] * 10)
+    book = fold(
+        [*starts(ROWS), *first, *more, watermark(0, 200 * MINUTE_US), label(0, 0, 200 * MINUTE_US, 1)]
+    )
+    assert (standing(book).units, standing(book).dropped) == (10, 40)
+
+
 def test_above_a_twentieth_of_dropped_units_nothing_is_decided() -> None:
     def told(faults: int) -> Standing:
         frames = [
