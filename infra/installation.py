@@ -9,23 +9,26 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from infra.client import Client, NoAnswer
 from infra.environments.store import Environments
 from infra.errors import BrokerUnavailable, InfraError
+from infra.evidence.keys import public_key, signing_key
 from infra.folder_lock import held_folder
+from infra.health import Health
 from infra.kafka import admin as kafka_admin
 from infra.kafka.broker import EmbeddedKafka
-from infra.health import Health
 from infra.kafka.log import follow
 from infra.metrics_page import MetricsPage
 from infra.mlflow.registry import ModelRegistry
 from infra.mlflow.server import MlflowServer
+from infra.observation import Observer
 from infra.results import Scoreboard, read_result
 from infra.settings import ADDRESS_FILE, Addresses, Settings
-from infra.observation import Observer
 from infra.supervisor import LOOK_S, PlantSupervisor, RestartPolicy, Workers
 from infra.worker import WorkerSpec
 from schemas.evaluation import Verdict
 from schemas.events import Fact
+from schemas.requests import PublishKey
 from streams import topics
 from streams.lifecycle import Installation as State
 
@@ -65,11 +68,11 @@ class Installation:
         self._tasks: list[asyncio.Task[None]] = []
         self._state = State()
         self._board = Scoreboard()
+        self._health = Health()
+        self._plants: dict[str, PlantSupervisor] = {}
         self.addresses: Addresses | None = None
 
     async def start(self) -> Addresses:
-        self._health = Health()
-        self._plants: dict[str, PlantSupervisor] = {}
         """Start broker, MLflow and control; what was running before goes on.
 
         Raises:
@@ -107,7 +110,18 @@ class Installation:
         bootstrap = await self._start_broker()
         await asyncio.to_thread(kafka_admin.ensure_topics, bootstrap, topics.of_installation())
         await self._workers.start("control", WorkerSpec(kind="control", bootstrap=bootstrap, home=self._home))
+        await asyncio.to_thread(self._publish_key, bootstrap)
         return bootstrap
+
+    def _publish_key(self, bootstrap: str) -> None:
+        """Make the key known under which control's evidence is signed; from then on agreements seal it."""
+        key = public_key(signing_key(self._home, topics.OPERATOR))
+        addresses = Addresses(bootstrap=bootstrap, mlflow="", cluster_id="", pid=os.getpid())
+        try:
+            with Client(addresses) as client:
+                client.ask(topics.OPERATOR, PublishKey(holder=topics.OPERATOR, key=key), timeout_s=60)
+        except NoAnswer as error:
+            log.warning("control's signing key is not known yet: %s", error)
 
     async def _start_broker(self) -> str:
         if self._settings.kafka_bootstrap_servers:
@@ -172,20 +186,6 @@ class Installation:
             log.warning("Kafka could not be started again: %s", error)
         self._broker_since = time.monotonic()
 
-    async def _follow(self, bootstrap: str, mlflow: str) -> None:
-        """Follow the facts: an admitted plant gets its workers."""
-        async with asyncio.TaskGroup() as group:
-            async for record in follow(bootstrap, topics.EVENTS):
-                before = set(self._state.plants)
-                self._state.fold(Fact.model_validate_json(record.value or b""))
-                for ident in set(self._state.plants) - before:
-                    registry = ModelRegistry(mlflow, self._home / "models" / ident)
-                    supervisor = PlantSupervisor(
-                        self._state.plants[ident],
-                        bootstrap=bootstrap,
-                        home=self._home,
-                        workers=self._workers,
-                        registry=registry,
     async def _keep_mlflow(self) -> None:
         """Start an MLflow again that has ended by itself, where it was. Trials that run do without it meanwhile."""
         wait = RestartPolicy()
@@ -202,9 +202,24 @@ class Installation:
             except InfraError as error:
                 log.warning("MLflow could not be started again: %s", error)
 
+    async def _follow(self, bootstrap: str, mlflow: str) -> None:
+        """Follow the facts: an admitted plant gets its workers."""
+        async with asyncio.TaskGroup() as group:
+            async for record in follow(bootstrap, topics.EVENTS):
+                before = set(self._state.plants)
+                self._state.fold(Fact.model_validate_json(record.value or b""))
+                for ident in set(self._state.plants) - before:
+                    registry = ModelRegistry(mlflow, self._home / "models" / ident)
+                    supervisor = PlantSupervisor(
+                        self._state.plants[ident],
+                        bootstrap=bootstrap,
+                        home=self._home,
+                        workers=self._workers,
+                        registry=registry,
                         environments=self._environments,
                         unsandboxed=self._unsandboxed,
                     )
+                    self._plants[ident] = supervisor
                     group.create_task(supervisor.run())
                     group.create_task(self._record_verdicts(bootstrap, ident, registry))
                     group.create_task(self._keep_board(bootstrap, ident))
@@ -219,7 +234,6 @@ class Installation:
             pairing = self._state.pairings.get(verdict.pairing)
             candidate = pairing.candidate(verdict.candidate) if pairing is not None else None
             if candidate is not None:
-                    self._plants[ident] = supervisor
                 await registry.record(verdict, candidate)
 
     async def _keep_board(self, bootstrap: str, plant: str) -> None:
