@@ -18,22 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.faults.checker_ledger import Deployment, Place, Walk, offsets, sources
+from tests.faults.checker_facts import Pairing, pairings_of
+from tests.faults.checker_ledger import Deployment, Place, Walk, sources
 from tests.faults.checker_models import Answers, answers_of, model_of
-from tests.faults.checker_records import (
-    Entry,
-    Frame,
-    Json,
-    Label,
-    Mark,
-    Message,
-    Records,
-    entries_of,
-    frame_of,
-    label_of,
-    read,
-)
-from tests.faults.checker_scores import Batch, Truths
+from tests.faults.checker_records import Entry, Frame, Label, Mark, entries_of, frame_of, label_of
+from tests.faults.checker_scores import Batch
+from tests.faults.checker_topics import Json, Message, Records, read
+from tests.faults.checker_truth import Truths
 
 #: What is not computed again here, where an agreement asks for it.
 UNCHECKED = ("input_drift", "error_drift", "decision")
@@ -61,59 +52,6 @@ class Report:
         names = ("deployments", "due", "outcomes", "lost", "twice", "duplicates_seen", "gaps", "labels", "labels_lost", "labels_twice")  # fmt: skip
         figures = {name: self.figures[name] for name in names}
         return {"pairing": self.pairing, "byte_equal": self.byte_equal, **figures, "findings": self.findings}
-
-
-@dataclass(kw_only=True)
-class Pairing:
-    """A pairing's last trial, by the facts."""
-
-    name: str
-    agreement: Json
-    starts: dict[int, int]
-    labels_from: dict[int, int]
-    until: dict[int, int] | None
-    candidates: list[str]
-    concluded: Json | None
-    alarms: list[str]
-
-
-def pairings_of(events: list[Message]) -> dict[str, Pairing]:
-    """The pairings whose trial has begun; a fact counts if it is the first with the next number."""
-    found: dict[str, Pairing] = {}
-    agreed: dict[str, Json] = {}
-    candidates: dict[str, list[str]] = {}
-    number = 0
-    for fact in (one.json() for one in events):
-        if fact["number"] != number + 1:
-            continue
-        number += 1
-        body = fact["body"]
-        name = body.get("pairing", "")
-        match body["kind"]:
-            case "pairing_proposed":
-                agreed[name] = body["agreement"]
-            case "candidate_submitted":
-                candidates.setdefault(name, []).append(body["candidate"]["id"])
-            case "candidate_returned" | "candidate_retired":
-                candidates[name].remove(body["candidate"])
-            case "trial_started":
-                found[name] = Pairing(
-                    name=name,
-                    agreement=agreed[name],
-                    starts=offsets(body["telemetry_from"]),
-                    labels_from=offsets(body["labels_from"]),
-                    until=None,
-                    candidates=candidates.setdefault(name, []),
-                    concluded=None,
-                    alarms=[],
-                )
-            case "trial_ended":
-                found[name].until = offsets(body["until"])
-            case "pairing_concluded":
-                found[name].concluded = body["verdicts"]
-            case "audit_reported" if name in found:
-                found[name].alarms = list(body["alarms"])
-    return found
 
 
 class Check:

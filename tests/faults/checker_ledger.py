@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tests.faults.checker_records import Entry, Json
+from tests.faults.checker_records import Entry
+from tests.faults.checker_topics import Json
 
 #: What a failed outcome may give as its cause.
 CAUSES = {"error", "timeout", "memory", "nonsense", "died", "suspended"}

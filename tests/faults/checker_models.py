@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.faults.checker_records import Frame, Json, code
+from tests.faults.checker_records import Frame, code
+from tests.faults.checker_topics import Json
 
 #: Answers and scores of the rows of one frame, both float64, shape (n,); scores are None where a model gives none.
 Answers = tuple[np.ndarray, np.ndarray | None]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.checker_records import Json, Records
+from tests.faults.checker_topics import Json, Records
 from tests.faults.kills import run_seed
 from tests.faults.kills_world import World
 from tests.integration.conftest import models, shared

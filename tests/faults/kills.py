@@ -21,7 +21,7 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
-from tests.faults.checker_records import Json
+from tests.faults.checker_topics import Json
 from tests.faults.kills_plan import plan_of
 from tests.faults.kills_run import Run, counts, whole
 from tests.faults.kills_world import World

@@ -16,7 +16,7 @@ from kafka.errors import KafkaError
 
 from infra.errors import InfraError
 from tests.faults.checker import check
-from tests.faults.checker_records import Json, Records, ends, read
+from tests.faults.checker_topics import Json, Records, ends, read
 from tests.faults.kills_plan import DEPLOYMENTS, Kill, Plan
 from tests.faults.kills_world import PATIENCE_S, PLANT, Feeder, World, send_signal
 

@@ -21,7 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-from tests.faults.checker_records import Message, ends, entries_of, read
+from tests.faults.checker_records import entries_of
+from tests.faults.checker_topics import Message, ends, read
 from tests.faults.kills_plan import ASSETS, Send, plan_of
 from tests.faults.kills_world import PLANT, Feeder, World, send_signal
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.checker_records import Json, Records
+from tests.faults.checker_topics import Json, Records
 from tests.faults.kills import done, run_seed, summary
 from tests.faults.kills_plan import plan_of
 from tests.faults.kills_run import counts, whole

@@ -32,7 +32,8 @@ from streams.lifecycle import Installation
 from streams.run import Run
 from tests.faults.checker import Report, check
 from tests.faults.checker_ledger import Walk
-from tests.faults.checker_records import Entry, Json, Message, Records, entries_of, with_words
+from tests.faults.checker_records import Entry, entries_of, with_words
+from tests.faults.checker_topics import Json, Message, Records
 from tests.unit.twins import Board, Broker, Crash, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
