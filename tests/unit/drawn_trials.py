@@ -71,7 +71,7 @@ def agreed(unit: str, *, absent: str = "normal", early: bool = False, loss: str 
         cost=None if numeric else Cost(false_alarm=20_000, missed=500_000),
         decision=Decision(
             unit=UNITS[unit],
-            planned_units=40,
+            planned_units=20,
             margin=0.1,
             alpha=0.5,
             slots=1,
@@ -117,6 +117,8 @@ class Saying:
     ident: str
     #: Milliseconds since the message before it.
     passed: int
+    #: Which of its machine's frames, where it names one.
+    place: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +230,7 @@ class Trial:
                 frames = [(offset, each) for _, offset, _, each in self.placed() if each.asset == one.asset]
                 if not frames:
                     return None
-                offset, each = frames[one.start % len(frames)]
+                offset, each = frames[one.place % len(frames)]
                 times = [moment_us(minute) for minute in each.minutes]
                 codes = [one.code if minute in minutes else NAN for minute in each.minutes]
                 return self._frame(one, source, times, codes, f"{source.partition}-{offset}")
@@ -288,6 +290,7 @@ def sayings(agreement: Agreement, *, most: int = 9) -> st.SearchStrategy[list[Sa
         code=st.sampled_from(codes),
         ident=st.sampled_from("abc"),
         passed=st.sampled_from([0, 0, 1, 60_000, DAY_MS // 2]),
+        place=st.integers(0, 3),
     )
     return st.lists(one, max_size=most)
 
@@ -307,12 +310,12 @@ def trials(draw: Any, agreements: st.SearchStrategy[Agreement] = AGREEMENTS, *, 
 
 def _clear(one: Frame, code: float, better: bool) -> Frame:
     """Many rows that the first candidate has right and nobody else, or the other way round."""
-    rows = 24 * len(one.minutes)
+    rows = 12 * len(one.minutes)
     right, wrong = (code,) * rows, (1.0 - code,) * rows
     others, first = (wrong, right) if better else (right, wrong)
-    answers = (others, others, first, one.answers[3] * 24)
+    answers = (others, others, first, one.answers[3] * 12)
     return replace(
-        one, minutes=one.minutes * 24, answers=answers, results=("answered", "answered", one.results[2])
+        one, minutes=one.minutes * 12, answers=answers, results=("answered", "answered", one.results[2])
     )
 
 
