@@ -122,9 +122,6 @@ def _axes(across: Scale, up: Scale, last: Standing, lang: Lang) -> Iterator[Mark
     if last.margin:
         for margin in (last.margin, -last.margin):
             yield line(left, up(margin), right, up(margin), "margin")
-        yield text(
-            left + 4, up(last.margin) - 4, f"{Phrase('margin', '마진').to(lang)} {last.margin:g}", "small"
-        )
     units = Phrase("units, in the order of the telemetry", "판정 단위(계측 순서)").to(lang)
     yield text((left + right) / 2, bottom + 32, units, "tick", "middle")
     planned = Phrase(f"planned end: {last.planned:,}", f"계획한 끝: {last.planned:,}").to(lang)

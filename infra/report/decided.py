@@ -76,7 +76,8 @@ def _standing_section(subject: Subject, seen: Seen) -> Section:
                 same(f"{figure(one.metrics.get(name))} / {threshold:.9g}"),
             )
         )
-    if one is not None and one.decision is not None:
+    fallen = subject.name in seen.pairing.verdicts
+    if one is not None and one.decision is not None and not fallen:
         lines.append((Phrase("if the trial ended now", "지금 끝난다면"), VERDICTS[one.decision.outcome]))
     note = NOTHING
     if one is not None and one.phase == "rehearsal":
@@ -84,7 +85,7 @@ def _standing_section(subject: Subject, seen: Seen) -> Section:
             "These are numbers of the rehearsal; none of them counts.",
             "예행의 수치이며 판정에 쓰이지 않습니다.",
         )
-    elif one is not None:
+    elif one is not None and not fallen:
         note = looked_at(one.decision.guarantee if one.decision is not None else "none")
     return Section(key="verdict", title=Phrase("Where it stands", "현재 상황"), lines=tuple(lines), note=note)
 
@@ -166,7 +167,7 @@ def ratio_section(subject: Subject, seen: Seen) -> Section | None:
     name = metric(seen.pairing.agreement.acceptance.metric)
     return Section(
         key="ratio",
-        title=Phrase(f"Threshold of {name.en}", f"합격 기준값({name.ko})"),
+        title=Phrase(f"Threshold: {name.en}", f"합격 기준값({name.ko})"),
         lines=tuple(_of_ratio(ratio)),
         note=Phrase(
             "Met: the number of the whole trial reaches it. Shown: it does so with the agreed confidence, too.",

@@ -194,7 +194,7 @@ def slices_section(one: FeedEvaluation, seen: Seen) -> Section | None:
     head = (Phrase("part", "구간"), Phrase("rows", "행"), Phrase("scored", "채점"), metric(name))
     return Section(
         key="slices",
-        title=Phrase(f"{metric(name).en} by part", f"구간별 {metric(name).ko}"),
+        title=Phrase(f"By part: {metric(name).en}", f"구간별 {metric(name).ko}"),
         grid=Grid(head=head, rows=rows),
         note=Phrase(
             "Parts are shown and weigh nothing in the verdict.",

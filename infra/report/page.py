@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from infra.agreement.words import in_short
 from infra.report.bounds import bounds_picture
 from infra.report.charts import counts_picture, labels_picture, ranking_picture, slices_picture
-from infra.report.decided import NO_VERDICT, ranking_of, ranking_section, threshold_of
+from infra.report.decided import ranking_of, ranking_section, threshold_of, verdict_section
 from infra.report.markup import Markup, plain, tag, void
 from infra.report.measured import slice_metric
 from infra.report.section import Grid, Section
@@ -96,9 +96,10 @@ def _tone(subject: Subject) -> str:
     return subject.verdict.verdict.value if subject.verdict is not None else "pending"
 
 
-def _badge(subject: Subject, lang: Lang) -> Markup:
+def _badge(subject: Subject, seen: Seen, lang: Lang) -> Markup:
+    """The verdict, or why there is none to show."""
     tone = _tone(subject)
-    words = VERDICTS.get(tone, NO_VERDICT)
+    words = VERDICTS.get(tone) or verdict_section(subject, seen).lines[0][1]
     return tag("span", f"{_SIGNS[tone]} {words.to(lang)}", class_=f"badge {tone}")
 
 
@@ -108,20 +109,19 @@ def _verdicts(seen: Seen, lang: Lang) -> Markup:
     if not seen.candidates:
         none = Phrase("No candidate has been submitted.", "제출된 후보 모델이 없습니다.")
         return tag("section", heading, tag("p", none.to(lang)))
-    firsts = [sections(one, seen)[0] for one in seen.candidates]
-    worth = {one.note.to(lang) for one in firsts}
-    cards = [_card(one, first, worth, lang) for one, first in zip(seen.candidates, firsts, strict=True)]
+    worth = {verdict_section(one, seen).note.to(lang) for one in seen.candidates} - {""}
+    cards = [_card(one, seen, lang, alike=len(worth) < 2) for one in seen.candidates]
     alike = [tag("p", *worth, class_="note")] if len(worth) == 1 else []
     return tag("section", heading, tag("div", *cards, class_="cards"), *alike)
 
 
-def _card(one: Subject, first: Section, worth: Collection[str], lang: Lang) -> Markup:
-    why_ = because(one.verdict.reason) if one.verdict is not None else first.lines[0][1]
+def _card(one: Subject, seen: Seen, lang: Lang, *, alike: bool) -> Markup:
+    note = verdict_section(one, seen).note.to(lang)
     return tag(
         "article",
-        tag("header", tag("span", one.name, class_="name"), _badge(one, lang)),
-        tag("p", why_.to(lang)),
-        *([tag("p", first.note.to(lang), class_="note")] if len(worth) > 1 and first.note.en else []),
+        tag("header", tag("span", one.name, class_="name"), _badge(one, seen, lang)),
+        *([tag("p", because(one.verdict.reason).to(lang))] if one.verdict is not None else []),
+        *([tag("p", note, class_="note")] if note and not alike else []),
         class_=f"card {_tone(one)}",
     )
 
@@ -164,7 +164,7 @@ def _pair(name: str, value: str) -> Markup:
 
 
 def _candidate(at: int, one: Subject, seen: Seen, lang: Lang) -> Markup:
-    heading = tag("h2", one.name, " ", _badge(one, lang))
+    heading = tag("h2", one.name, " ", _badge(one, seen, lang))
     parts = (_section(f"c{at}", each, one, seen, lang) for each in sections(one, seen))
     return tag("section", heading, *parts, class_="candidate")
 
