@@ -134,7 +134,8 @@ def read_arrow(value: bytes) -> pa.RecordBatch | Rejected:
     """The only record batch of a complete Arrow IPC stream, validated in full."""
     try:
         with pa.ipc.open_stream(value) as reader:
-            nested = [field.name for field in reader.schema if not _primitive(field.type)]
+            columns = [(field.name, field.type) for field in reader.schema]
+            nested = [name for name, kind in columns if not _primitive(kind)]
             if nested:
                 return Rejected(
                     reason="wrong_type",
@@ -165,7 +166,10 @@ def read_arrow(value: bytes) -> pa.RecordBatch | Rejected:
 
 
 def _primitive(kind: pa.DataType) -> bool:
-    return bool(_numeric(kind) or pa.types.is_string(kind) or pa.types.is_timestamp(kind))
+    # A zone that is no UTF-8 raises where it is looked at, as a name does: here it is a value still.
+    if pa.types.is_timestamp(kind):
+        return kind.tz is None or bool(kind.tz)
+    return bool(_numeric(kind) or pa.types.is_string(kind))
 
 
 def _short(error: object) -> str:

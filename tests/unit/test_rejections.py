@@ -196,3 +196,16 @@ def test_what_was_rejected_is_told_to_the_owner_alone() -> None:
         assert isinstance(body, PlantPaused)
         assert (body.rejections is not None) == (party == "maker")
         assert told(body).ko != told(body).en
+
+
+@pytest.mark.parametrize(
+    ("there", "instead"), [(b"xylophone", b"xyl\xffphone"), (b"UTC", b"U\xffC")], ids=["name", "zone"]
+)
+def test_a_name_or_a_zone_that_is_no_text_is_a_value(there: bytes, instead: bytes) -> None:
+    batch = pa.RecordBatch.from_pydict({TS: pa.array([0]).cast(TS_TYPE), "xylophone": pa.array([0.5])})
+    value = encode_batch(batch)
+    assert value.count(there) == 1
+    damaged = value.replace(there, instead)
+    for read in (decode_frame(a_record(damaged)), decode_label(a_record(damaged))):
+        assert isinstance(read, Rejected)
+        assert read.reason == "not_readable"
