@@ -61,6 +61,13 @@ def test_a_gap_is_open_until_the_expected_offset_has_moved_past_it() -> None:
     assert run.tally.gaps == 2
 
 
+def test_each_gap_has_a_time_of_its_own() -> None:
+    book = a_book(0, 2, 1, 2)
+    book.fold(examples.outcome(7, answers=[1]), offset=9, digest=bytes(32), at_ms=500)
+    run = book.runs[CANDIDATE]
+    assert [(gap.offset, gap.until, gap.since_ms) for gap in run.open_gaps().values()] == [(3, 8, 500)]
+
+
 def test_a_gap_that_the_end_lies_before_is_none() -> None:
     book = a_book(0, 5)
     book.fold(examples.ended(1), offset=9, digest=bytes(32))
