@@ -144,11 +144,12 @@ def apply(
         return
     # Not needed, and slow to import, for a folder that is wrong.
     from infra.client import Client
-    from infra.evidence.sealing import keys_in_use
+    from infra.evidence.sealing import keys_in_use, proposed_in
     from infra.settings import Settings
 
     with Client.connect() as client:
-        folder = folder.sealed(keys_in_use(client.state, folder.plant.id, Settings().home))
+        keys = keys_in_use(client.state, folder.plant.id, Settings().home)
+        folder = folder.sealed(keys, proposed_in(client.facts))
         statuses = report.steps(carry_out(folder, client))
     if Status.REFUSED in statuses:
         raise typer.Exit(REFUSED)

@@ -323,6 +323,31 @@ def keys(lang: LangOption = None, as_json: JsonOption = False) -> None:
             print(f"{holder}  {key}{f'  {here}' if held else ''}")
 
 
+@app.command()
+def renew(
+    holder: Annotated[str, typer.Argument(help="The plant, or `operator` for control.")],
+    lang: LangOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make and publish another signing key, for agreements to come: because the key was lost, or somebody else has it.
+
+    Agreements keep the keys that they seal. The key that was here stays beside the new one and goes on signing for those.
+
+    Exit code 2: there is no such plant; 3: the installation does not answer; 4: the request was refused.
+
+    Example: fieldproof evidence renew ansan-1
+    """
+    from infra.cli.asking import ask
+    from infra.client import Client
+    from infra.evidence.keys import new_key, public_key
+    from schemas.requests import PublishKey
+
+    with Client.connect() as client:
+        owner = OPERATOR if holder == OPERATOR else client.plant(holder).owner
+        key = public_key(new_key(_home(), holder))
+        ask(Screen(as_json=as_json), client, owner, PublishKey(holder=holder, key=key), lang=lang)
+
+
 def _home() -> Path:
     """Where this folder's keys are: those of the demo lie in an installation of its own."""
     from infra.settings import home_in_use

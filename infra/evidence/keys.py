@@ -44,6 +44,18 @@ def signing_key(home: Path, holder: Ident) -> Ed25519PrivateKey:
     return _read(path)
 
 
+def new_key(home: Path, holder: Ident) -> Ed25519PrivateKey:
+    """Another key for a plant, or for control, in place of the one in this home, which stays beside it.
+
+    Raises:
+        KeyUnusable: the key that is there cannot be read, so that nobody knows what to call it.
+    """
+    path = _path(home, holder)
+    if path.exists():
+        path.rename(path.with_name(f"{holder}.{public_key(_read(path))[:12]}.pem"))
+    return signing_key(home, holder)
+
+
 def own_key(home: Path, holder: Ident, *, public: PublicKey | None = None) -> Ed25519PrivateKey | None:
     """The key of a plant, or of control, if this home holds it; or the one with this public half, also an earlier one.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from infra.evidence.keys import public_key, signing_key
 from schemas.agreement import Agreement
 from schemas.base import Ident, PublicKey
+from schemas.events import Fact, PairingProposed
 from schemas.terms import Keys
 from streams.lifecycle import Installation
 from streams.topics import OPERATOR
@@ -25,8 +26,29 @@ def keys_in_use(state: Installation, plant: Ident, home: Path) -> Mapping[Ident,
     return known
 
 
-def sealed(agreement: Agreement, plant: Ident, keys: Mapping[Ident, PublicKey]) -> Agreement:
-    """The agreement with the keys in use; as it is where it names keys, or one of them is not known."""
-    if agreement.keys is not None or not {plant, OPERATOR} <= keys.keys():
+def proposed_in(facts: Iterable[Fact]) -> Mapping[Ident, Agreement]:
+    """The agreements that pairings were proposed with."""
+    return {
+        fact.body.pairing: fact.body.agreement for fact in facts if isinstance(fact.body, PairingProposed)
+    }
+
+
+def sealed(
+    agreement: Agreement,
+    plant: Ident,
+    keys: Mapping[Ident, PublicKey],
+    *,
+    proposed: Agreement | None = None,
+) -> Agreement:
+    """The agreement with the keys in use; as it is where it names keys, or one of them is not known.
+
+    Args:
+        proposed: what the pairing was proposed with already: its keys stay, whatever has been published since.
+    """
+    if agreement.keys is not None:
+        return agreement
+    if proposed is not None and proposed.model_copy(update={"keys": None}) == agreement:
+        return proposed
+    if not {plant, OPERATOR} <= keys.keys():
         return agreement
     return agreement.model_copy(update={"keys": Keys(plant=keys[plant], control=keys[OPERATOR])})

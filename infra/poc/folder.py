@@ -112,10 +112,18 @@ class PocFolder:
     #: The key under which the plant's evidence is signed, where it is to be published.
     plant_key: PublicKey | None = None
 
-    def sealed(self, keys: Mapping[Ident, PublicKey]) -> PocFolder:
-        """The folder with its agreements sealing the keys in use, which the plant's owner publishes first."""
-        plant = self.plant.id
-        pairings = tuple(replace(one, agreement=sealed(one.agreement, plant, keys)) for one in self.pairings)
+    def sealed(
+        self, keys: Mapping[Ident, PublicKey], proposed: Mapping[Ident, Agreement] | None = None
+    ) -> PocFolder:
+        """The folder with its agreements sealing the keys in use, which the plant's owner publishes first.
+
+        Pairings that were `proposed` before, by their ids, keep the keys that they have.
+        """
+        plant, known = self.plant.id, proposed or {}
+        pairings = tuple(
+            replace(one, agreement=sealed(one.agreement, plant, keys, proposed=known.get(one.id)))
+            for one in self.pairings
+        )
         return replace(self, pairings=pairings, plant_key=keys.get(plant))
 
     def commands(self) -> list[tuple[str, Command]]:
