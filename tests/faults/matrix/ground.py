@@ -28,10 +28,10 @@ from schemas.parties import Asset, Plant, Tag
 from streams import topics
 from streams.envelope import ARROW, FRAME, RawRecord, headers
 from streams.frames import encode_frame
-from tests.faults.checker import check
+from tests.faults.checker import check, entries_of, read
 from tests.faults.checker_ledger import Deployment as Seen
 from tests.faults.checker_ledger import Walk
-from tests.faults.checker_records import Message, entries_of, read
+from tests.faults.checker_topics import Message
 from tests.integration.commands import ROOT, environment, wait_for, worker_pid
 from tests.integration.conftest import Shared
 from tests.integration.plants import BEGIN_US, SECOND_US, Site, agreement
