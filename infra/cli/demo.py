@@ -16,7 +16,7 @@ from infra.errors import InfraError
 from infra.replay import ReplayReport
 from infra.results import Scoreboard
 from infra.trial import Entry, Recorded
-from infra.words.language import language
+from infra.words.language import Phrase, language
 from infra.words.verdicts import because
 from schemas.evaluation import Evaluation, Verdict
 
@@ -54,6 +54,21 @@ def demo(
     board = _run(screen, trial, lambda directory: run.entries(directory, train), "demo")
     screen.show(scores(board.evaluations, board.verdicts))
     screen.emit(summary(board))
+    _say_what_next(screen, next(iter(run.PAIRINGS.values())))
+
+
+def _say_what_next(screen: Screen, pairing: str) -> None:
+    """The demo's installation has ended, and keeps what it held."""
+    from infra.settings import Settings
+
+    home = Settings().home / "demo"
+    told = Phrase(
+        f"why, with pictures: FIELDPROOF_HOME={home} fieldproof up; then, in another terminal: "
+        f"FIELDPROOF_HOME={home} fieldproof report {pairing}",
+        f"판정 이유와 그림: FIELDPROOF_HOME={home} fieldproof up 실행 후, 다른 터미널에서 "
+        f"FIELDPROOF_HOME={home} fieldproof report {pairing}",
+    )
+    screen.say(told.to(language(None, os.environ)), "dim")
 
 
 def skab(

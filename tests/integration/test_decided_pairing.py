@@ -462,3 +462,41 @@ def test_a_party_that_is_told_daily_gets_the_first_of_the_day_and_the_close(stor
         GOOD: Outcome.ACCEPTED,
         BAD: Outcome.INCONCLUSIVE,
     }
+
+
+# --- told to people ---------------------------------------------------------------------------------------------------
+
+
+def test_the_verdicts_are_explained_and_drawn_with_the_numbers_of_their_records(
+    story: Story, tmp_path: Path
+) -> None:
+    home, env, out = story.shared.home, story.shared.env, tmp_path / "report.html"
+    shown = commands.run(home, "verdict", "show", PAIRING, "--json", **env)
+    assert shown.code == 0, shown.err
+    told = {one["candidate"]: one for one in shown.records}
+    assert {name: one["verdict"]["verdict"] for name, one in told.items()} == {
+        name: verdict.verdict for name, verdict in story.verdicts.items()
+    }
+    assert told[GOOD]["recomputed_equal"] is True
+    words = commands.run(home, "verdict", "show", PAIRING, "--candidate", GOOD, "--lang", "ko", **env)
+    page = commands.run(home, "report", PAIRING, "--out", str(out), "--lang", "ko", **env)
+    assert (words.code, page.code) == (0, 0), words.err + page.err
+    decision = story.verdicts[GOOD].decision
+    assert decision is not None
+    text = out.read_text(encoding="utf-8")
+    for one in decision.comparisons:
+        for bound in (one.lower, one.upper):
+            assert f"{bound:+.6f}" in words.out
+            assert f"{bound:+.6f}" in text
+    assert "합격" in words.out and BAD not in words.out
+    assert '<html lang="ko">' in text and "<script" not in text
+
+
+def test_a_start_up_s_report_shows_what_its_agreement_shows_it(story: Story, tmp_path: Path) -> None:
+    home, env, out = story.shared.home, story.shared.env, tmp_path / "report.html"
+    ran = commands.run(home, "report", PAIRING, "--out", str(out), "--as", STARTUP, "--lang", "en", **env)
+    assert ran.code == 0, ran.err
+    assert "as far as the agreement lets it see" in out.read_text(encoding="utf-8")
+    stranger = commands.run(home, "report", PAIRING, "--out", str(out), "--as", "nobody", **env)
+    assert stranger.code == 2
+    assert "has no share" in stranger.err
