@@ -36,8 +36,12 @@ SEND_BYTES = WRITTEN_BYTES + 64 * 1024
 #: only queue: with the 4,096 that Faust holds otherwise, a slow candidate's worker would hold as many frames in memory.
 BUFFER = 64
 
-#: Seconds between looks for messages that an agent was not given, and how long one may be missing.
-LOOK_S, WITHHELD_S = 2.0, 4.0
+#: Where messages are small and one agent may not wait for another: an agent whose buffer is full holds up the whole consumer.
+LARGE_BUFFER = 4096
+
+#: Seconds between looks for messages that an agent was not given, and how long one may be missing: while the other agents
+#: of the worker are at work, what is missing may only stand behind what they have not taken yet.
+LOOK_S, WITHHELD_S, BEHIND_S = 2.0, 4.0, 60.0
 
 
 class MessageWithheld(InfraError):
@@ -68,7 +72,7 @@ class CappedConsumer(Consumer):  # type: ignore[misc]
         return found
 
 
-def make_app(name: str, *, bootstrap: str, home: Path, member: str | None) -> faust.App:
+def make_app(name: str, *, bootstrap: str, home: Path, member: str | None, buffer: int = BUFFER) -> faust.App:
     """A Faust app; its name is its consumer group.
 
     Args:
@@ -78,6 +82,7 @@ def make_app(name: str, *, bootstrap: str, home: Path, member: str | None) -> fa
         member: the name under which a process that starts again gets its partitions back at once. None where
             topics are subscribed while it runs: the broker would give back those of the last run as well,
             and a consumer that has not subscribed them yet never gets over that.
+        buffer: how many messages Faust holds for an agent.
     """
     lenient.install()
     directory = home / "faust" / name
@@ -99,7 +104,7 @@ def make_app(name: str, *, bootstrap: str, home: Path, member: str | None) -> fa
         broker_commit_interval=0.5,
         # A group has its starting offsets set; a new one without them begins at the beginning, never skips.
         consumer_auto_offset_reset="earliest",
-        stream_buffer_maxsize=BUFFER,
+        stream_buffer_maxsize=buffer,
         consumer_max_fetch_size=SEND_BYTES,
         consumer_metadata_max_age_ms=5000,
         producer_max_request_size=SEND_BYTES,
@@ -182,14 +187,18 @@ class Intake:
                 found[place.topic, place.partition] = given
         return found
 
-    async def watch(self, app: faust.App) -> None:
+    async def watch(self, app: faust.App, *beside: Intake) -> None:
         """End the process where a message is withheld from an agent that waits.
 
         While the partitions are being assigned anew, Faust now and then throws a message away that it has fetched
         and reads on behind it. Nothing is acknowledged, so the next process is given it again.
+
+        Args:
+            app: the worker's app.
+            beside: what its other agents are given.
         """
         before: tuple[int, dict[tuple[str, int], int]] = (0, {})
-        since = 0.0
+        since, others = 0.0, [one.asked for one in beside]
         while True:
             await asyncio.sleep(LOOK_S)
             try:
@@ -197,8 +206,10 @@ class Intake:
             except KafkaError:
                 continue  # a broker that is away withholds nothing
             if not now[1] or now != before or app.rebalancing:
-                before, since = now, time.monotonic()
-            elif time.monotonic() - since >= WITHHELD_S:
+                before, since, others = now, time.monotonic(), [one.asked for one in beside]
+                continue
+            idle = others == [one.asked for one in beside] and all(one.waits for one in beside)
+            if time.monotonic() - since >= (WITHHELD_S if idle else BEHIND_S):
                 crash(MessageWithheld(f"the consumer passed over {now[1]} without handing it out"))
 
 

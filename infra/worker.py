@@ -22,7 +22,16 @@ from agents.runner import Assignment, Runner
 from agents.scorer import Scorer
 from infra import logs
 from infra.clock import now_ms
-from infra.faust_worker import FaustSender, Intake, crash, guarded, make_app, raw_topic, run
+from infra.faust_worker import (
+    LARGE_BUFFER,
+    FaustSender,
+    Intake,
+    crash,
+    guarded,
+    make_app,
+    raw_topic,
+    run,
+)
 from infra.kafka import admin as kafka_admin
 from infra.kafka.groups import CONTROL, runner_group, scorer_group
 from infra.kafka.log import PairingBoard, TopicLog, TopicTail, largest_message
@@ -71,7 +80,8 @@ class WorkerSpec(BaseModel):
 
 def control_app(spec: WorkerSpec) -> faust.App:
     """Control: requests in, facts out, and to each party what it may see of them."""
-    app = make_app(spec.group, bootstrap=spec.bootstrap, home=spec.home, member=None)
+    # Requests do not wait for feeds that lag.
+    app = make_app(spec.group, bootstrap=spec.bootstrap, home=spec.home, member=None, buffer=LARGE_BUFFER)
     requests = raw_topic(app, topics.requests(topics.OPERATOR))
     told = raw_topic(app, topics.EVENTS)
     # A party that is registered later has a topic of its own: by default Faust waits 45 s before it looks.
@@ -115,7 +125,11 @@ def control_app(spec: WorkerSpec) -> faust.App:
     async def keep_control() -> None:
         await control.begin()
         await asyncio.gather(
-            control.background(), feeds.background(), asked.watch(app), seen.watch(app), keep_listening()
+            control.background(),
+            feeds.background(),
+            asked.watch(app, seen),
+            seen.watch(app, asked),
+            keep_listening(),
         )
 
     app.agent(requests, name="control", concurrency=1)(judge_requests)
@@ -186,7 +200,11 @@ def scorer_app(spec: WorkerSpec) -> faust.App:
         following = asyncio.create_task(board.follow())
         await board.loaded()
         working = asyncio.gather(
-            following, labels.background(), scorer.background(), told.watch(app), entered.watch(app)
+            following,
+            labels.background(),
+            scorer.background(),
+            told.watch(app, entered),
+            entered.watch(app, told),
         )
         ready.set()
         await working
