@@ -325,11 +325,15 @@ def test_silence_never_lowers_a_loss_and_is_nobody_else_s_affair(trial: Trial, d
         folded(replace(trial, frames=(*trial.frames[:at], each, *trial.frames[at + 1 :])).whole())
         for each in (spoken, quiet)
     ]
-    for rival in ("low", "high", "second"):
-        before, after = (book.units[""].gained("first", rival, 0, 10**6) for book in books)
-        assert np.all(before.low >= after.low)
-        assert np.all(before.high >= after.high)
     counts = [{one.candidate: one for one in told(book)} for book in books]
+    units = [book.units[""] for book in books]
+    entered = units[0].entered("first")
+    assert units[1].entered("first") == entered
+    for rival in ("low", "high", "second"):
+        was, now = (one.gained("first", rival, 0, entered) for one in units)
+        assert was.low.size == now.low.size == entered
+        assert np.all(was.low >= now.low)
+        assert np.all(was.high >= now.high)
     assert counts[0]["second"] == counts[1]["second"]
     assert counts[0]["low"] == counts[1]["low"]
     before, after = (found["first"].counts for found in counts)
