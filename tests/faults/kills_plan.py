@@ -30,14 +30,14 @@ DEPLOYMENTS = len(MODELS) + 1
 
 FRAMES, ROWS = 60, 50
 
-#: Seconds in which the frames are sent.
-LOAD_S = 14.0
+#: Seconds in which the frames are sent, and bursts of them.
+LOAD_S, STRIKES = 14.0, 8
 
 Target = Literal["runner", "second", "scorer", "control", "child", "broker", "zombie"]
 
 #: How often each is hit.
 WEIGHTS: dict[Target, int] = {
-    "runner": 5, "second": 3, "child": 3, "scorer": 2, "control": 1, "broker": 1, "zombie": 1,
+    "runner": 5, "second": 3, "child": 3, "scorer": 2, "control": 1, "broker": 2, "zombie": 2,
 }  # fmt: skip
 
 
@@ -72,6 +72,8 @@ class Plan:
     agreement: Agreement
     sends: list[Send] = field(default_factory=list)
     kills: list[Kill] = field(default_factory=list)
+    #: When bursts of frames come.
+    strikes_s: list[float] = field(default_factory=list)
     #: When a second worker joins each deployment's group.
     joins_s: list[float] = field(default_factory=list)
 
@@ -80,11 +82,13 @@ def plan_of(seed: int, *, attempt: int = 0) -> Plan:
     """The plan of a seed; a further attempt is the same load with more kills."""
     rng = Random(seed)
     agreement = _agreement(rng)
-    plan = Plan(seed=seed, agreement=agreement)
+    # Kills strike where frames have just come in a burst: there a worker has much in hand.
+    strikes = sorted(rng.uniform(1, LOAD_S) for _ in range(STRIKES))
+    plan = Plan(seed=seed, agreement=agreement, strikes_s=strikes)
     for partition, asset in enumerate(ASSETS):
         _Sender(plan, rng, partition, asset).fill()
     plan.sends.sort(key=lambda one: LOAD_S if one.at_s is None else one.at_s)
-    plan.kills = _kills(Random(f"{seed}-{attempt}"), 4 + 3 * attempt)
+    plan.kills = _kills(Random(f"{seed}-{attempt}"), 4 + 3 * attempt, strikes)
     plan.joins_s = sorted(rng.uniform(0, LOAD_S / 4) for _ in range(DEPLOYMENTS))
     return plan
 
@@ -108,15 +112,20 @@ def _agreement(rng: Random) -> Agreement:
     )
 
 
-def _kills(rng: Random, count: int) -> list[Kill]:
-    """At least one runner, its second and one more."""
+def _kills(rng: Random, count: int, strikes: Sequence[float]) -> list[Kill]:
+    """At least one runner, its second and one more, most of them within a moment of a burst."""
     drawn = rng.choices(list(WEIGHTS), weights=list(WEIGHTS.values()), k=rng.randint(count - 2, count))
     targets: list[Target] = ["runner", "second", *drawn]
     # One broker and one zombie take their time: more of them only make a seed longer.
     once = [one for n, one in enumerate(targets) if one not in ("broker", "zombie") or one not in targets[:n]]
     return sorted(
         (
-            Kill(at_s=rng.uniform(1, LOAD_S), target=one, draw=rng.random(), still_s=rng.uniform(10.5, 12.5))
+            Kill(
+                at_s=rng.choice(strikes) + rng.uniform(0.0, 0.6),
+                target=one,
+                draw=rng.random(),
+                still_s=rng.uniform(10.5, 12.5),
+            )
             for one in once
         ),
         key=lambda one: one.at_s,
@@ -133,12 +142,18 @@ class _Sender:
 
     def fill(self) -> None:
         """Everything that the machine sends."""
-        moments = sorted(self._rng.uniform(0, LOAD_S) for _ in range(FRAMES))
+        moments = sorted(self._moment_of_frame() for _ in range(FRAMES))
         for number, at_s in enumerate(moments):
             self._frame(number, at_s)
         for number in range(0, FRAMES, 3):
             self._labels(number, moments[number])
         self._marks(moments)
+
+    def _moment_of_frame(self) -> float:
+        """Three of four frames come in bursts."""
+        if self._rng.random() < 0.25:
+            return self._rng.uniform(0, LOAD_S)
+        return self._rng.choice(self._plan.strikes_s) + self._rng.uniform(0, 0.1)
 
     # --- frames ---------------------------------------------------------------------------------------------------
 
