@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from infra.cli.label_check import agreements_of, not_understood
+from infra.cli.label_history import history
 from infra.cli.screen import Screen
 from infra.errors import InfraError
 from schemas.agreement import LabelValue
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from schemas.parties import Plant
 
 app = typer.Typer(help="Labels: what really happened, told by the plant.", no_args_is_help=True)
+app.command()(history)
 
 PlantOption = Annotated[str | None, typer.Option(help="The plant; not needed where there is one.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON Lines on stdout.")]

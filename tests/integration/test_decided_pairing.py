@@ -377,6 +377,17 @@ def test_a_correction_in_time_changes_its_rows_and_one_that_is_late_only_the_rec
     assert (final.metrics["f1"], final.audit.labels_late, final.counts.unlabelled) == (1.0, 1, 1)
 
 
+def test_the_history_shows_both_corrections_to_people_and_programs(story: Story) -> None:
+    known = story.run("label", "history", PAIRING, "--json").records
+    assert [(one["asset"], one["label"], one["changed"], one["late"]) for one in known] == [
+        ("m1", "mistaken", {"anomaly/normal": 2}, {}),
+        ("m1", known[1]["label"], {}, {"anomaly/normal": 5}),
+    ]
+    korean, english = (story.run("label", "history", PAIRING, "--lang", lang).out for lang in ("ko", "en"))
+    assert "anomaly → normal: 2" in korean and "기한이 지나 반영하지 않음" in korean
+    assert "counted" in english and "too late, changes nothing" in english
+
+
 # --- figures beside the scores ----------------------------------------------------------------------------------------
 
 
