@@ -27,10 +27,9 @@ from infra.settings import ADDRESS_FILE, Addresses, Settings
 from infra.supervisor import LOOK_S, PlantSupervisor, RestartPolicy, Workers
 from infra.worker import WorkerSpec
 from schemas.evaluation import Verdict
-from schemas.events import Fact
 from schemas.requests import PublishKey
 from streams import topics
-from streams.lifecycle import Installation as State
+from streams.lifecycle import Installation as State, fact_in
 
 log = logging.getLogger(__name__)
 
@@ -207,7 +206,9 @@ class Installation:
         async with asyncio.TaskGroup() as group:
             async for record in follow(bootstrap, topics.EVENTS):
                 before = set(self._state.plants)
-                self._state.fold(Fact.model_validate_json(record.value or b""))
+                fact = fact_in(record.value)
+                if fact is not None:
+                    self._state.fold(fact)
                 for ident in set(self._state.plants) - before:
                     registry = ModelRegistry(mlflow, self._home / "models" / ident)
                     supervisor = PlantSupervisor(
