@@ -21,6 +21,10 @@ from tests.faults.kills_plan import DEPLOYMENTS, Kill, Plan
 from tests.faults.kills_world import PATIENCE_S, PLANT, Feeder, World, send_signal
 
 
+#: How long before it is hit a process is looked for.
+AIM_S = 1.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hit:
     """A process that was killed, and how to find what came in its place."""
@@ -101,8 +105,13 @@ class Run:
         seconds = threading.Thread(target=self._double, daemon=True)
         seconds.start()
         kills = list(self.plan.kills)
+        aimed: Kill | None = None
         while kills or self.still or feeder.is_alive():
             now = time.monotonic() - began
+            if kills and kills[0] is not aimed and kills[0].at_s <= now + AIM_S:
+                # Found beforehand, so that it is hit in time.
+                aimed = kills[0]
+                self._target(aimed)[1]()
             while kills and kills[0].at_s <= now:
                 self._kill(kills.pop(0))
             for at, pid in list(self.still):

@@ -85,6 +85,8 @@ class World:
     site: Site
     candidates: dict[str, Candidate] = field(default_factory=dict)
     seconds: dict[str, Second] = field(default_factory=dict)
+    #: Where each worker was found last.
+    _known: dict[str, int | None] = field(default_factory=dict)
     _keeper: threading.Thread | None = None
     _stopped: threading.Event = field(default_factory=threading.Event)
     #: Held while second workers are looked after or taken away.
@@ -195,11 +197,13 @@ class World:
     def process(self, name: str) -> int | None:
         """The process of a worker file."""
         told = str(self.workers / f"{name}.json")
-        for process in psutil.process_iter(["cmdline"]):
-            line = process.info["cmdline"] or []
-            if told in line and "infra.worker" in line and line[1] == "-m":
-                return int(process.pid)
-        return None
+        # Looking through every process takes a while: where it was found last is looked at first.
+        known = self._known.get(name)
+        if known is not None and _is_worker(_words(known), told):
+            return known
+        found = (one.pid for one in psutil.process_iter(["cmdline"]) if _is_worker(one.info["cmdline"], told))
+        self._known[name] = next(found, None)
+        return self._known[name]
 
     def child(self, name: str) -> int | None:
         """The sandboxed process of a runner: the innermost one."""
@@ -239,6 +243,18 @@ class World:
 
 def _line(process: psutil.Process) -> str:
     return " ".join(process.cmdline())
+
+
+def _words(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return []
+
+
+def _is_worker(words: list[str] | None, told: str) -> bool:
+    """Whether a command line is that of a worker with this file; its guard is not meant."""
+    return words is not None and told in words and words[1:3] == ["-m", "infra.worker"]
 
 
 def send_signal(pid: int, number: int) -> None:
