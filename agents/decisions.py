@@ -15,6 +15,7 @@ from models.dependence import unit_check
 from models.losses import Losses
 from models.metric_check import Check, Early, Sample, best_constant
 from models.path import Looks, Path, bounds_of
+from models.planning import units_needed_at
 from models.ranking import ranked
 from models.ratios import Linear, lower
 from models.reading import Pair, Rule, acceptance_excluded, first_reading, outcome
@@ -283,13 +284,20 @@ def evidence(book: Book, started: Started) -> Evidence | None:
         sample=replace(every, rivals=np.array(rivals)),
         early=Early(least_units=decision.least_units or 1) if decision.early else None,
     )
-    gains = [
-        units.gained(candidate, rival, 0, units.entered(candidate)).low
+    gains = {
+        candidate: [
+            units.gained(candidate, rival, 0, units.entered(candidate)).low
+            for rival in rivals_of(units, agreement)
+        ]
         for candidate in sorted(units.candidates)
-        for rival in rivals_of(units, agreement)
-    ]
+    }
     seed = int(started.agreement_digest[:8], 16)
-    return Evidence(constant=constant, units=unit_check(gains), check=check.run(seed))
+    return Evidence(
+        constant=constant,
+        units=unit_check(itertools.chain(*gains.values())),
+        check=check.run(seed),
+        needed={name: units_needed_at(check.rule, each) for name, each in gains.items()},
+    )
 
 
 def _with_constant(

@@ -5,11 +5,13 @@ Nothing here decides. The bounds are those of `models.decision` at the sums that
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
-from models.decision import Mixture, context
+import numpy as np
+
+from models.decision import UNIT, Mixture, context
 from models.reading import Rule
 from schemas.evaluation import Outcome
 from schemas.terms import Decision
@@ -42,6 +44,17 @@ class Rates:
             variance = baseline * (1 - baseline) + candidate * (1 - candidate)
             return cls(mean=mean, sd=variance.sqrt())
 
+    @classmethod
+    def seen(cls, gains: np.ndarray) -> Rates | None:
+        """The mean and deviation of gains in millionths, int64, shape (n,); None without any."""
+        count, values = gains.size, gains.tolist()
+        if not count:
+            return None
+        total, squares = sum(values), sum(one * one for one in values)
+        with localcontext(context()):
+            spread = Decimal(count * squares - total * total).sqrt()
+            return cls(mean=Decimal(total) / (count * UNIT), sd=spread / (count * UNIT))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
@@ -71,6 +84,19 @@ def forecast(rule: Rule, rates: Rates, *, quantile: Decimal = Decimal(0)) -> For
         return Forecast(outcome=outcome, units=None, plan=None)
     units = _least(lambda k: falls(k, rule.planned), 1, rule.planned)
     return Forecast(outcome=outcome, units=units, plan=_least_plan(lambda k: falls(k, k)))
+
+
+def units_needed_at(rule: Rule, gains: Iterable[np.ndarray]) -> int | None:
+    """The least number of units after which a candidate is accepted whose gains on every rival go on as they were.
+
+    Args:
+        rule: the decision.
+        gains: its gains on each rival, in millionths, int64, each of shape (n,).
+    """
+    seen = [Rates.seen(one) for one in gains]
+    found = [None if one is None else units_needed(rule, one) for one in seen]
+    known = [one for one in found if one is not None]
+    return max(known) if known and len(known) == len(found) else None
 
 
 def units_needed(rule: Rule, rates: Rates) -> int | None:

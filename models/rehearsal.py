@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from models.dependence import MOST
@@ -33,6 +33,8 @@ class Evidence:
     constant: float | None = None
     units: UnitCheck | None = None
     check: MetricCheck | None = None
+    #: Units that each candidate would need, as `Rehearsal.needed` tells it.
+    needed: Mapping[str, int | None] = field(default_factory=dict)
 
 
 def rehearsed(
@@ -70,6 +72,7 @@ def rehearsed(
         constant=evidence.constant,
         units=evidence.units,
         check=evidence.check,
+        needed=dict(evidence.needed),
     )
 
 

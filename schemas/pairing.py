@@ -121,6 +121,9 @@ class Rehearsal(Record):
     constant: float | None = None
     units: UnitCheck | None = None
     check: MetricCheck | None = None
+    #: Units after which each candidate would be accepted if the trial went on like the rehearsal, in half of all trials; None
+    #: where that is not within the plan.
+    needed: dict[str, int | None] = {}
 
 
 class Amendment(Record):

@@ -83,6 +83,9 @@ def _as_seen(party: Ident, pairing: Pairing, fact: Fact) -> Fact | None:
         return fact.model_copy(update={"body": body.model_copy(update={"verdicts": {}})})
     if isinstance(body, RehearsalReported) and "counts" not in what:
         return None
+    if isinstance(body, RehearsalReported) and "metrics" not in what:
+        shown = body.rehearsal.model_copy(update={"needed": {}})
+        return fact.model_copy(update={"body": body.model_copy(update={"rehearsal": shown})})
     if isinstance(body, PairingErased) and party != pairing.manufacturer:
         return fact.model_copy(
             update={"body": body.model_copy(update={"erasure": _for_others(body.erasure)})}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from infra.words.erasures import erased, erasure_ordered
 from infra.words.fact_names import OUTCOMES, VERDICTS, kind_of
-from infra.words.language import Phrase
+from infra.words.language import NOTHING, Phrase
 from infra.words.rejections import reason
 from infra.words.said import said
 from schemas.events import (
@@ -233,11 +233,21 @@ def _checks(shown: Rehearsal) -> Phrase:
         return said + Phrase("; the rule cannot be checked", "; 판정 규칙은 점검할 수 없음")
     worst = min(rule.detectors, key=lambda one: one.headroom)
     rate, verdict = f"{100 * worst.accepted:.3g}", passed[rule.passed]
+    said += _needed(shown.needed)
     return said + Phrase(
         f"; the rule {'passes' if rule.passed else verdict.en}, nearest: {worst.name!r} accepted in {rate} % of "
         f"{rule.trials} trials",
         f"; 판정 규칙 {verdict.ko}, 한계에 가장 가까운 것: {worst.name!r} {rule.trials}회 중 {rate}% 합격",
     )
+
+
+def _needed(units: Mapping[str, int | None]) -> Phrase:
+    """How many units candidates would need if the trial went on like the rehearsal."""
+    if not units:
+        return NOTHING
+    known = {name: "–" if count is None else str(count) for name, count in sorted(units.items())}
+    listed = ", ".join(f"{name} {count}" for name, count in known.items())
+    return Phrase(f"; units needed at these rates: {listed}", f"; 이 추세라면 필요한 판정 단위 수: {listed}")
 
 
 def _refusal(body: RequestRefused) -> Phrase:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from models import decision
 from models.decision import UNIT, Bounds, Gains, bounds
-from models.planning import NINE_IN_TEN, Rates, forecast, units_a_day, units_needed
+from models.planning import NINE_IN_TEN, Rates, forecast, units_a_day, units_needed, units_needed_at
 from models.reading import Rule
 from schemas.evaluation import Outcome
 from schemas.terms import Decision, DecisionUnit, Expected
@@ -129,6 +129,19 @@ def test_the_units_that_a_constant_gain_needs_are_those_at_which_its_bound_passe
         bounds(Gains.of([whole] * k), planned=1000, alpha=ALPHA / slots).lower for k in (units - 1, units)
     )
     assert before <= 0 < after
+
+
+def test_a_candidate_needs_as_many_units_as_the_rival_it_gains_least_on() -> None:
+    large, small = np.full(50, 300_000), np.tile([200_000, 400_000], 25)
+    assert Rates.seen(small) == Rates(mean=Decimal("0.3"), sd=Decimal("0.1"))
+    assert units_needed_at(rule(), [large]) == units_needed(rule(), Rates.constant(Decimal("0.3"))) == 33
+    slow = np.full(50, 100_000)
+    assert units_needed_at(rule(), [large, slow]) == units_needed_at(rule(), [slow]) == 83
+    assert units_needed_at(rule(), [large, -slow]) is None
+    nothing = np.empty(0, dtype=np.int64)
+    assert Rates.seen(nothing) is None
+    assert units_needed_at(rule(), [large, nothing]) is None
+    assert units_needed_at(rule(), []) is None
 
 
 def test_a_plan_of_fourteen_units_accepts_nobody_even_at_full_gain() -> None:

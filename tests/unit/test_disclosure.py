@@ -47,7 +47,7 @@ PARTIES = ("maker", "city", "startup-1", "startup-2", "stranger")
 EVERY: tuple[Told, ...] = ("counts", "metrics", "verdict", "unit_losses")
 
 #: Numbers that stand in no other place: where one turns up, it was disclosed.
-COUNT, METRIC = 77123, 0.4242
+COUNT, METRIC, NEEDED = 77123, 0.4242, 88456
 
 
 def disclosed() -> st.SearchStrategy[Disclosed]:
@@ -165,7 +165,14 @@ def pairings_in(item: FeedFact | FeedEvaluation | FeedVerdict) -> set[str]:
 def test_no_party_sees_more_than_the_agreement_lets_it(startup: Disclosed, coordinator: Disclosed) -> None:
     town = Town(Disclosure(startup=startup, coordinator=coordinator))
     town.score(evaluation(MINE, offset=10), evaluation(MINE, offset=20, final=True), verdict(MINE))
-    shown = Rehearsal(passed=False, rows=COUNT, labelled=0.5, answered=0.5, remarks=(f"{COUNT} rows came",))
+    shown = Rehearsal(
+        passed=False,
+        rows=COUNT,
+        labelled=0.5,
+        answered=0.5,
+        remarks=(f"{COUNT} rows came",),
+        needed={"v1": NEEDED},
+    )
     town.happens(PLANT, MINE, RehearsalReported(pairing=MINE, rehearsal=shown))
     town.happens(PLANT, MINE, PairingConcluded(pairing=MINE, verdicts={"v1": Outcome.REJECTED}))
     town.tells()
@@ -174,6 +181,7 @@ def test_no_party_sees_more_than_the_agreement_lets_it(startup: Disclosed, coord
         text = b"".join(one.value or b"" for one in town.broker.of(topics.results(party))).decode()
         assert (str(COUNT) in text) == ("counts" in what or "metrics" in what), (party, what)
         assert (str(METRIC) in text) == ("metrics" in what), (party, what)
+        assert (str(NEEDED) in text) == ({"counts", "metrics"} <= set(what)), (party, what)
         assert ('"rejected"' in text) == ("verdict" in what), (party, what)
         for one in town.evaluations(party):
             assert (one.counts is not None) == (one.audit is not None) == ("counts" in what)

@@ -10,9 +10,11 @@ import pytest
 
 from agents.decisions import evidence
 from infra.words.said import said
+from models.decision import UNIT
 from models.dependence import dependence, unit_check
 from models.losses import FULL, Losses, Share
 from models.metric_check import Check, Early, Sample, best_constant
+from models.planning import units_needed_at
 from models.reading import Rule
 from models.rehearsal import rehearsed
 from schemas.agreement import Task
@@ -248,6 +250,21 @@ def test_a_rehearsal_tells_the_best_constant_and_that_units_and_rule_pass() -> N
     assert found.units.passed
     assert found.check.passed
     assert found.check.trials == 2000
+    assert set(found.needed) == {"first"}
+
+
+def test_a_rehearsal_tells_how_many_units_a_verdict_needs_at_its_rates() -> None:
+    truth = np.tile([0.0] * 7 + [1.0] * 5, 60)
+    answers = truth.copy()
+    answers[::60] = 1 - answers[::60]
+    found = rehearsal(truth, answers)
+    gains = np.full(60, 5 * UNIT // 12)
+    # In every fifth minute one row is wrong, which the baseline had right.
+    gains[::5] = 5 * UNIT // 12 - UNIT // 12
+    rule = Rule(planned=200, alpha=Decimal("0.05"), margin=Decimal(0))
+    assert found.needed == {"first": units_needed_at(rule, [gains])}
+    assert 15 < found.needed["first"] < 40
+    assert rehearsal(truth, np.zeros(truth.size)).needed == {"first": None}
 
 
 def test_a_rehearsal_refuses_rows_as_units_where_rows_are_alike_for_a_while() -> None:

@@ -27,8 +27,9 @@ from schemas import events, requests
 from schemas.evaluation import Counts
 from schemas.events import Fact, RequestRefused
 from schemas.faults import Fault
-from schemas.pairing import Amendment, Pairing, Phase
+from schemas.pairing import Amendment, Pairing, Phase, Rehearsal
 from schemas.parties import Capacity
+from schemas.rehearsal import Detector, MetricCheck, UnitCheck
 from schemas.requests import Command, StartTrial
 from schemas.terms import Phases
 from streams.lifecycle import Installation
@@ -170,6 +171,24 @@ def test_a_single_fault_without_a_place_is_told_too() -> None:
 class Stood:
     subject: str
     counts: Counts
+
+
+def test_a_rehearsal_tells_people_how_many_units_candidates_would_need() -> None:
+    rule = MetricCheck(
+        passed=True, trials=2000, detectors=(Detector(name="oracle", accepted=1, bound=1, headroom=0.2),)
+    )
+    shown = Rehearsal(
+        passed=True,
+        rows=480,
+        labelled=1,
+        answered=1,
+        units=UnitCheck(passed=True, units=40, dependence=1.2, at=2),
+        check=rule,
+        needed={"t2q-v1": 31, "pca-v1": None},
+    )
+    sentence = told(events.RehearsalReported(pairing=PAIRING, rehearsal=shown))
+    assert "units needed at these rates: pca-v1 –, t2q-v1 31" in sentence.en
+    assert "필요한 판정 단위 수: pca-v1 –, t2q-v1 31" in sentence.ko
 
 
 def test_remarks_on_rehearsals_are_told_in_korean() -> None:
