@@ -47,8 +47,6 @@ def status(
     )
     screen.say(f"Kafka {addresses.bootstrap}   MLflow {addresses.mlflow}   facts 사실 {state.number}")
     health = read_health(addresses.metrics)
-    if health is not None:
-        screen.emit({"kind": "health", **health})
     _tell_failures(screen, health, spoken)
     _tell_alarms(screen, state.pairings.values(), spoken)
     table = _pairings()
@@ -72,6 +70,8 @@ def status(
         screen.emit(evaluation.to_dict())
     for verdict in board.verdicts.values():
         screen.emit(verdict.to_dict())
+    if health is not None:
+        screen.emit({"kind": "health", **health})
     if not as_json:
         screen.show(table)
         screen.show(scores(board.evaluations, board.verdicts))
