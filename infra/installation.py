@@ -29,7 +29,8 @@ from infra.worker import WorkerSpec
 from schemas.evaluation import Verdict
 from schemas.requests import PublishKey
 from streams import topics
-from streams.lifecycle import Installation as State, fact_in
+from streams.lifecycle import Installation as State
+from streams.lifecycle import fact_in
 
 log = logging.getLogger(__name__)
 
