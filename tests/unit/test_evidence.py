@@ -657,17 +657,20 @@ def test_a_candidate_that_was_left_out_of_the_close_is_missed(desk: Desk, tmp_pa
     )
 
 
+@pytest.mark.parametrize("stated", ["the hash consented to", "their own hash"])
 def test_a_trial_that_was_measured_under_other_terms_than_were_agreed_is_found(
-    desk: Desk, tmp_path: Path
+    desk: Desk, tmp_path: Path, stated: str
 ) -> None:
-    """The ledger states the hash that both sides consented to, beside terms that they did not."""
+    """The ledger states terms that nobody consented to, beside the hash that both sides did consent to, or not even that."""
     entries = list(desk.case.entries())
     for at in range(len(entries)):
         entry = decode(entries[at])
         if isinstance(entry, Started):
             eased = entry.agreement.decision.model_copy(update={"margin": 0.0, "alpha": 0.5})  # type: ignore[union-attr]
             agreement = entry.agreement.model_copy(update={"decision": eased})
-            entries[at] = again(entries[at], entry.model_copy(update={"agreement": agreement}))
+            digest = agreement.digest() if stated == "their own hash" else entry.agreement_digest
+            other = {"agreement": agreement, "agreement_digest": digest}
+            entries[at] = again(entries[at], entry.model_copy(update=other))
     files = replace(desk, root=tmp_path, case=judged_by(desk.case, entries)).export()
     assert "measured under other terms" in wrong(checked(files["full"], tmp_path / "a"))["terms"]
     assert {"verdicts", "decision"} <= wrong(checked(files["disclosed"], tmp_path / "b")).keys()
