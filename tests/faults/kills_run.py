@@ -20,7 +20,6 @@ from tests.faults.checker_topics import Json, Records, ends, read
 from tests.faults.kills_plan import DEPLOYMENTS, Kill, Plan
 from tests.faults.kills_world import PATIENCE_S, PLANT, Feeder, World, send_signal
 
-
 #: How long before it is hit a process is looked for.
 AIM_S = 1.0
 
