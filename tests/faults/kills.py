@@ -117,6 +117,8 @@ def _run(seeds: list[int], out: Path, *, attempt: int) -> None:
                     with out.open("a") as sink:
                         sink.write(json.dumps(told) + "\n")
                     print(json.dumps(told), file=sys.stderr, flush=True)
+                    if not whole(told):
+                        break  # what goes on there may weigh on the next ones
             except Exception:
                 traceback.print_exc()
                 kept = out.parent / f"kill-{seed}-{time.time():.0f}"

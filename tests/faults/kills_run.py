@@ -199,7 +199,8 @@ class Run:
             self.world.reconnect()
             return None
 
-        self.world.wait(look, f"the verdicts of {self.pairing}")
+        with suppress(AssertionError):  # what is missing then, the checker says
+            self.world.wait(look, f"the verdicts of {self.pairing}")
         return read(self.world.bootstrap, PLANT, starts)
 
 
