@@ -265,6 +265,12 @@ def test_the_rehearsal_says_whether_units_and_rule_may_stand_and_which_constant_
     known = {one.name: one for one in found.check.detectors}
     assert known["oracle"].accepted >= 0.8
     assert all(one.headroom >= 0 for one in known.values())
+    # The good candidate is expected to need about as many units as it then does; the other is not to be accepted.
+    assert set(found.needed) == {GOOD, BAD} and found.needed[BAD] is None
+    assert found.needed[GOOD] is not None and LEAST <= found.needed[GOOD] <= PLANNED
+    assert f"units needed at these rates: {BAD} –, {GOOD} {found.needed[GOOD]}" in story.run(
+        "pairing", "timeline", PAIRING, "--lang", "en"
+    ).out.replace("\n", " ")
     # What is frozen goes into the trial: the best constant is a rival.
     decision = story.verdicts[GOOD].decision
     assert decision is not None
@@ -511,3 +517,72 @@ def test_a_start_up_s_report_shows_what_its_agreement_shows_it(story: Story, tmp
     stranger = commands.run(home, "report", PAIRING, "--out", str(out), "--as", "nobody", **env)
     assert stranger.code == 2
     assert "has no share" in stranger.err
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+
+def numbers() -> Agreement:
+    """A number to be told, one machine, and the baselines that only numbers have."""
+    return Agreement(
+        task="regression",
+        assets=("m1",),
+        inputs=("x",),
+        target="state",
+        labels=LabelRule(deadline_days=DEADLINE_S / 86_400),
+        baselines=(
+            Baseline(name="quarter", answer=0.25),
+            Baseline(name="best", answer=0.5, kind="best_constant"),
+            Baseline(name="last", answer=0.0, kind="last", tag="x"),
+            Baseline(name="average", answer=0.0, kind="average", tag="x", rows=3),
+        ),
+        acceptance=Acceptance(metric="mae", at_most=0.1, min_rows=ROWS),
+        decision=Decision(unit=DecisionUnit(minutes=1), planned_units=40, slots=1, loss_cap=0.5),
+        phases=Phases(rehearsal_rows=REHEARSED * MINUTES * ROWS),
+    )
+
+
+def test_a_decision_on_numbers_has_baselines_of_its_own(shared: Shared, models: Path) -> None:
+    site, pairing, name = shared.site("decided-n"), "decided-n-1", "decided-n-v1"
+    story = Story(site=site, shared=shared)
+    site.propose(pairing, numbers())
+    site.ask(MAKER, StartRehearsal(pairing=pairing))
+    site.submit(pairing, models / "threshold", "decided-n")
+
+    def play(phase: str, frames: int, begin_s: int) -> list[Sent]:
+        found = [one for one in drawn(phase, frames, begin_s, 0.0) if one.asset == "m1"]
+        story.send(found)
+        for one in found:
+            story.label_frame(f"told-{one.ident}", one, named=False)
+        return found
+
+    play("rehearsal", REHEARSED, 0)
+    report: Rehearsal = wait_for(lambda: site.client.refresh().pairings[pairing].rehearsal, "the report")
+    assert report.passed, report
+    assert report.constant == 0.0
+
+    site.ask(MAKER, StartTrial(pairing=pairing))
+    frames = play("trial", 9, TRIAL_S)
+    site.wait_counts(pairing, name, scored=9 * MINUTES * ROWS)
+    site.end(pairing)
+    verdict = site.verdict(pairing, name)
+    assert (verdict.verdict, verdict.guarantee) == (Outcome.ACCEPTED, "anytime_valid")
+    assert verdict.decision is not None
+    assert [one.rival for one in verdict.decision.comparisons] == [
+        "quarter",
+        "best",
+        "last",
+        "average",
+        "always 0",
+    ]
+
+    x, truth = (np.concatenate([getattr(one, key) for one in frames]) for key in ("x", "truth"))
+    back = [np.concatenate([np.full(age, np.nan), x[: x.size - age]]) for age in range(3)]
+    answers = {"quarter": 0.25, "best": 0.0, "last": x, "average": np.nanmean(back, axis=0)}
+    finals = {one.candidate: one for one in site.seen.evaluations(site.name, pairing, name) if one.final}
+    for baseline, answer in answers.items():
+        told = site.seen.evaluations(site.name, pairing, baseline)
+        finals[baseline] = next(one for one in reversed(told) if one.final)
+        assert finals[baseline].metrics["mae"] == pytest.approx(
+            float(np.mean(np.abs(answer - truth))), rel=1e-8
+        )
