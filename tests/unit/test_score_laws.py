@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -340,3 +341,11 @@ def test_silence_never_lowers_a_loss_and_is_nobody_else_s_affair(trial: Trial, d
     assert before.rows_in == after.rows_in
     assert before.abstained + before.failed <= after.abstained + after.failed
     assert after.scored <= before.scored
+
+
+def test_a_lower_gain_may_narrow_an_interval_so_that_only_losses_are_promised() -> None:
+    """One gain of a whole unit among small ones is spread: half of it gone, the others look more alike."""
+    spoken = [-UNIT, UNIT, *[UNIT // 5] * 73]
+    quiet = [-UNIT, UNIT // 2, *[UNIT // 5] * 73]
+    lower = [bounds(Gains.of(one), planned=200, alpha=Decimal("0.05")).lower for one in (spoken, quiet)]
+    assert lower == [39_408, 42_141]

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -173,6 +174,28 @@ def test_scores_are_published_with_the_place_in_the_ledger_that_they_speak_of() 
         assert last.confusion["anomaly/anomaly"] == 2
         assert last.audit.duplicates == 1
         assert world.broker.of(EVALUATIONS)[-1].key == f"{PAIRING}/t2q-v1".encode()
+
+    asyncio.run(scenario())
+
+
+def test_a_candidate_is_published_once_in_a_second_and_then_as_it_stands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(module, "CADENCE_S", 1.0)
+
+    async def scenario() -> None:
+        world = World()
+        async with world.running():
+            for entry in a_trial()[:4]:
+                world.write(entry)
+                await world.caught_up()
+                clock[0] += 0.3
+            assert [one.ledger_offset for one in world.evaluations()] == [0]
+            clock[0] += 0.1
+            await until(lambda: len(world.evaluations()) > 1)
+        assert [one.ledger_offset for one in world.evaluations()] == [0, 3]
 
     asyncio.run(scenario())
 
