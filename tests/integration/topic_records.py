@@ -12,6 +12,7 @@ from schemas.evaluation import Evaluation, Verdict
 from schemas.events import Fact
 from streams import topics
 from streams.envelope import RawRecord
+from streams.lifecycle import fact_in
 from tests.integration.commands import wait_for
 
 FOLLOWED = re.compile(r"fp\.events|fp\.(evaluations|verdicts|rejected)\..+")
@@ -51,8 +52,13 @@ class Topics(threading.Thread):
 
     @property
     def facts(self) -> list[Fact]:
-        """Facts so far."""
-        return [Fact.model_validate_json(record.value or b"") for record in self.of(topics.EVENTS)]
+        """Facts so far; a number that is not the next is none."""
+        found: list[Fact] = []
+        for record in self.of(topics.EVENTS):
+            fact = fact_in(record.value)
+            if fact is not None and fact.number == len(found) + 1:
+                found.append(fact)
+        return found
 
     def evaluations(self, plant: str, pairing: str, candidate: str) -> list[Evaluation]:
         """Evaluations of one candidate so far, in order."""
