@@ -76,16 +76,17 @@ class Ground:
 
         return int(wait_for(look, f"a new process of {name}"))
 
-    def child(self, runner: int) -> int:
-        """The process in which a runner's candidate is held."""
+    def children(self, runner: int, *, least: int = 1) -> list[int]:
+        """The processes in which a runner's candidate is held, and one is kept warm: so many or more."""
 
-        def look() -> int | None:
-            for one in psutil.Process(runner).children(recursive=True):
-                if "child.py" in " ".join(one.cmdline()) and not one.children():
-                    return one.pid
-            return None
+        def look() -> list[int] | None:
+            found = psutil.Process(runner).children(recursive=True)
+            held = [
+                one.pid for one in found if "confine.py" in " ".join(one.cmdline()) and not one.children()
+            ]
+            return held if len(held) >= least else None
 
-        return int(wait_for(look, "the candidate's process"))
+        return list(wait_for(look, f"{least} processes of the candidate"))
 
     def committed(self, site: Site, deployment: str, partition: int = 0) -> int:
         """The offset at which a runner's group goes on."""
