@@ -51,8 +51,8 @@ class RestartPolicy:
 
     first_s: float = 0.5
     most_s: float = 30.0
-    #: A worker that ran so long begins a new row.
-    healthy_s: float = 60.0
+    #: A worker that ran so long begins a new row: one that cannot start, or stops at a message, ends sooner.
+    healthy_s: float = 20.0
 
     def delay_s(self, ends: int) -> float:
         """Seconds to wait after so many ends in a row."""
