@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -238,7 +239,8 @@ def main() -> None:
     told = json.loads(sys.argv[1])
     app = app_of(told)
     RULES[told["rule"]](app, told)
-    run(app, log_level="WARNING")
+    logging.basicConfig(level=logging.WARNING)
+    run(app)
 
 
 if __name__ == "__main__":

@@ -130,6 +130,14 @@ class Ground:
         return told
 
 
+def _held(process: psutil.Process) -> bool:
+    """Whether this is a candidate's own process, and not one that holds it."""
+    try:
+        return "confine.py" in " ".join(process.cmdline()) and not process.children()
+    except psutil.Error:
+        return False
+
+
 def open_with(site: Site, pairing: str, model: Path, name: str, **terms: Any) -> str:
     """Agree on a pairing, start its trial with one candidate, and label everything as an anomaly."""
     assets = tuple(asset.name for asset in site.plant.assets)

@@ -14,6 +14,7 @@ from infra.faust_worker import BROKEN_WORLD
 from infra.kafka import admin as kafka_admin
 from streams import topics
 from tests.faults.matrix.ground import Bench, Ground, dice, open_with
+from tests.integration.commands import wait_for
 from tests.integration.plants import Site
 
 pytestmark = [pytest.mark.faults, pytest.mark.integration, pytest.mark.timeout(300)]
@@ -64,6 +65,7 @@ def test_an_outcome_that_the_ledger_refuses_acknowledges_nothing_and_becomes_one
     worker = bench.start()
     small = [bench.send() for _ in range(3)]
     bench.wait_whole()
+    wait_for(lambda: bench.committed() == {0: 3}, "the commit of what was answered")
     limit(bench, topics.ledger(bench.name), 20_000)
     large = bench.send(5000)
     assert worker.wait(60) == BROKEN_WORLD

@@ -17,11 +17,11 @@ from tests.integration.plants import BEGIN_US, SECOND_US, Site, settled
 pytestmark = [pytest.mark.faults, pytest.mark.integration, pytest.mark.timeout(300)]
 
 #: Frames of almost the largest size; together more than a worker may hold.
-FRAMES, TEXT = 250, 300_000
+FRAMES, TEXT = 180, 300_000
 ROWS = 3
 
 #: Most megabytes by which a runner may grow over a backlog of any length: its buffer, its window, and what one fetch brings.
-GROWTH_MB = 130
+GROWTH_MB = 110
 
 
 def frame(number: int) -> bytes:
