@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streams.export_times import TimeRule, duration_us, read_time, read_times, shown
@@ -108,8 +108,10 @@ def test_an_hour_that_clocks_never_show_is_taken_an_hour_on() -> None:
     at=st.datetimes(min_value=datetime(1950, 1, 1), max_value=datetime(2150, 1, 1)),
     zone=st.sampled_from(["Asia/Seoul", "America/New_York", "Europe/Berlin", "UTC"]),
 )
+@example(at=datetime(1956, 9, 29, 23, fold=1), zone="Asia/Seoul")
 def test_naive_times_mean_what_the_zone_says(at: datetime, zone: str) -> None:
-    wanted = micros(at.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC))
+    # Written down, an hour that clocks show twice does not say which: the first is meant.
+    wanted = micros(at.replace(tzinfo=ZoneInfo(zone), fold=0).astimezone(UTC))
     # The first is read with its like at once, the second one by one.
     assert read_times([f"{at:%Y-%m-%d %H:%M:%S.%f}"], TimeRule(zone=zone)).us.tolist() == [wanted]
     assert read_times([f"{at:%Y년 %m월 %d일 %H:%M:%S.%f}"], TimeRule(zone=zone)).us.tolist() == [wanted]

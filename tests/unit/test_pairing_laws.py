@@ -241,7 +241,9 @@ class PairingLife(RuleBasedStateMachine):
         for other, pairing in self.state.pairings.items():
             if other != name:
                 changed = pairing.model_dump(exclude={"paused", "held", "fact"})
-                assert other in before and changed == before[other].model_dump(exclude={"paused", "held", "fact"})
+                assert other in before and changed == before[other].model_dump(
+                    exclude={"paused", "held", "fact"}
+                )
         if isinstance(body, RequestRefused):
             assert self.state.pairings == before
             self.hold_the_law_of_refusals(fact, body, self.sent[-1][2])
