@@ -61,7 +61,7 @@ test: setup ## Every test, those that need no server first
 	$(RUN) pytest $(BESIDE) tests/unit
 	$(RUN) pytest tests/contract
 	$(RUN) pytest $(BESIDE) tests/integration
-	$(RUN) pytest $(FAULTS)
+	$(RUN) pytest tests/faults/test_wounds.py tests/faults/test_kills.py
 
 verdicts: setup ## 2,000 trials a scenario whose truth is known, looked at after every unit (minutes; the last line is JSON)
 	$(RUN) python benchmarks/verdicts.py
