@@ -81,9 +81,7 @@ class Ground:
 
         def look() -> list[int] | None:
             found = psutil.Process(runner).children(recursive=True)
-            held = [
-                one.pid for one in found if "confine.py" in " ".join(one.cmdline()) and not one.children()
-            ]
+            held = [one.pid for one in found if _held(one)]
             return held if len(held) >= least else None
 
         return list(wait_for(look, f"{least} processes of the candidate"))
