@@ -63,7 +63,16 @@ def counting(records: Records, candidate: str = "peak") -> list[Entry]:
 
 
 def without(records: Records, gone: Entry) -> Records:
-    return records.but(ledger=[one for one in records.ledger if one.place != gone.message.place])
+    """The records without an entry, also where a worker that was killed left it to be written again."""
+    every = entries_of(records.ledger, pairing_of(records))
+    places = {one.message.place for one in every if said(one) == said(gone)}
+    return records.but(ledger=[one for one in records.ledger if one.place not in places])
+
+
+def said(entry: Entry) -> tuple[object, ...]:
+    """What an entry is about: a label by where it came from, an outcome by its frame."""
+    told = entry.told
+    return told["kind"], *(told.get(name) for name in ("deployment", "partition", "last", "source"))
 
 
 def later(records: Records, entry: Message) -> Records:
