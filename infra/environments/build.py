@@ -84,6 +84,9 @@ class Build:
             # A power cut must not leave an environment in place whose files are empty.
             os.sync()
             (self._draft / "packages").rename(self.folder / "packages")
+        except EnvironmentUnusable:
+            self._forget()
+            raise
         finally:
             shutil.rmtree(self._draft, ignore_errors=True)
         took_s = time.monotonic() - began_s
@@ -191,6 +194,14 @@ class Build:
             with contextlib.suppress(EnvironmentUnavailable):
                 self.uv.ask("cache", "prune")
             raise
+
+    def _forget(self) -> None:
+        """Take what was installed out of the cache: nobody gets it. Others fetch again what they share with it."""
+        locked = self._lock.read_text().splitlines() if self._lock.exists() else []
+        names = [line.partition("==")[0] for line in locked if "==" in line and line[0].isalnum()]
+        if names:
+            with contextlib.suppress(EnvironmentUnavailable):
+                self.uv.ask("cache", "clean", *names)
 
     def _compile(self) -> None:
         """Byte code for all packages, as far as it goes; what has none is compiled at each import."""

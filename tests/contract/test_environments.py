@@ -538,9 +538,11 @@ def test_who_asks_for_what_gpus_need_is_told_that_there_are_none(
         environments.of(model(tmp_path / "model", "nvidia-cublas"))
 
 
+@pytest.mark.parametrize("look_s", [0.5, 60.0], ids=["watched", "faster-than-a-look"])
 def test_a_wheel_that_unpacks_to_more_than_is_allowed_is_stopped_and_leaves_nothing_behind(
-    index: WheelIndex, home: Path, tmp_path: Path
+    index: WheelIndex, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look_s: float
 ) -> None:
+    monkeypatch.setattr("infra.environments.uv._LOOK_S", look_s)
     index.add("forest", holds={f"part{number}.bin": "0" * (64 << 20) for number in range(16)})
     environments = Environments(home, limits=Limits(size_bytes=100 << 20))
     with pytest.raises(EnvironmentUnusable, match="too large"):
