@@ -11,14 +11,14 @@ import numpy as np
 
 from schemas.agreement import Agreement
 from schemas.base import Offsets
-from schemas.ledger import Source, Started, Watermark
+from schemas.ledger import Started, Watermark
 from schemas.pairing import Pairing
 from schemas.parties import Plant
 from schemas.rejected import Rejected
 from streams import topics
 from streams.envelope import RawRecord
 from streams.frames import decode_frame, select
-from streams.label_codec import decode_label, for_pairing
+from streams.label_codec import decode_label, for_pairing, source_of
 from streams.ledger import Book
 from streams.ledger_codec import Entry, LabelRows
 from streams.truth import Rows
@@ -252,8 +252,7 @@ def _labels(
     for record in read(topics.labels(pairing.plant), {}, until):
         told()
         decoded = decode_label(record)
-        source = Source(partition=record.partition, offset=record.offset, appended_ms=record.timestamp_ms)
-        entry = decoded if isinstance(decoded, Rejected) else for_pairing(decoded, asking, source)
+        entry = decoded if isinstance(decoded, Rejected) else for_pairing(decoded, asking, source_of(record))
         if isinstance(entry, Rejected):
             unread[entry.reason] += 1
         elif entry is not None and _says_something(entry, book, about):

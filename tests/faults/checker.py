@@ -62,7 +62,8 @@ class Check:
         self.report = Report(pairing=pairing.name)
         self.walk = Walk.over(entries_of(records.ledger, pairing.name))
         self._frames = {one.place: frame_of(one) for one in records.telemetry}
-        told = [label_of(one, pairing.agreement) for one in records.labels if self._of_the_trial(one)]
+        labels = [one.first_of(f"fp.labels.{records.plant}") for one in records.labels]
+        told = [label_of(one, pairing.agreement) for one in labels if self._of_the_trial(one)]
         self._labels = [one for one in told if isinstance(one, Label)]
         self._marks = [one for one in told if isinstance(one, Mark)]
 

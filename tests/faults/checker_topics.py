@@ -36,6 +36,12 @@ class Message:
     def json(self) -> Any:
         return json.loads(self.value)
 
+    def first_of(self, topic: str) -> Message:
+        """The message at the place where it stood first: one that was rejected may have been sent again."""
+        place = self.headers.get("fp_replayed_from", "").split(":")
+        again = place[:-1] == [topic, str(self.partition)] and place[-1].isdecimal()
+        return replace(self, offset=min(int(place[-1]), self.offset)) if again else self
+
 
 @dataclass(frozen=True, kw_only=True)
 class Records:

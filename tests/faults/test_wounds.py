@@ -211,6 +211,18 @@ def test_a_label_that_is_folded_twice_or_left_out_is_found(whole: Records) -> No
     assert checked(published(later(whole, label.message), folded(whole))).figures["labels_twice"] == 0
 
 
+def test_a_label_that_was_sent_again_after_its_rejection_is_the_one_that_stood_there_first(
+    whole: Records,
+) -> None:
+    first = whole.labels[0]
+    origin = f"fp.labels.{whole.plant}:{first.partition}:{first.offset}"
+    again = replace(
+        first, offset=first.offset + 10_000, headers={**first.headers, "fp_replayed_from": origin}
+    )
+    found = checked(whole.but(labels=[*whole.labels, again]))
+    assert (found.figures["labels_lost"], found.figures["labels_twice"]) == (0, 0)
+
+
 def test_rows_that_do_not_add_up_are_found_in_any_evaluation(whole: Records) -> None:
     first = whole.evaluations[0]
     told = json.loads(first.value)

@@ -30,7 +30,7 @@ from schemas.labels import IntervalLabel, PointLabel, Watermark, Withdrawal
 from schemas.pairing import Amendment, Consent, Pairing, Phase
 from schemas.parties import Asset, Plant, Tag
 from streams import topics
-from streams.envelope import FRAME_HEADER, RawRecord
+from streams.envelope import FRAME_HEADER, REPLAYED_HEADER, RawRecord
 from streams.frames import encode_frame, micros
 from tests.guide import blocks, commands
 from tests.unit.test_docs import test_every_command_line_in_the_docs_is_one as is_a_command
@@ -274,6 +274,17 @@ def test_labels_are_joined_as_in_a_trial_but_however_late_they_came() -> None:
     log.label(Withdrawal(id="gone", asset="pump-1"))
     log.event(0, 6, asset="pump-2")
     assert truth(log.history()) == [None, 1.0, 0.0, None, None, None]
+
+
+def test_a_rejected_label_that_is_sent_again_undoes_no_correction_since() -> None:
+    log = Topics()
+    log.frame(0, rows=2)
+    log.append(topics.labels(PLANT), "pump-1", b"none", [], 0)
+    log.event(0, 2, ident="one", value="normal")
+    first = IntervalLabel(id="one", asset="pump-1", start=at(0), end=at(2), value="anomaly")
+    again = (REPLAYED_HEADER, f"{topics.labels(PLANT)}:0:0".encode())
+    log.append(topics.labels(PLANT), "pump-1", first.to_json(), [*json_label("pump-1"), again], 0)
+    assert truth(log.history()) == [0.0, 0.0]
 
 
 def test_labels_behind_the_cut_are_not_known() -> None:
