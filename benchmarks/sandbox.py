@@ -330,8 +330,8 @@ def _quantile(seen: crowd.Seen, percent: int, *names: str) -> float:
 
 
 @contextmanager
-def installation(home: Path) -> Iterator[Callable[[str], Site]]:
-    """`fieldproof up` in a home of its own: makes plants by name."""
+def installation(home: Path) -> Iterator[Callable[..., Site]]:
+    """`fieldproof up` in a home of its own: makes plants by name, and by whatever else a `Site` takes."""
     up = Running(home, "up", "--json")
     try:
         record = up.record("running")
@@ -339,7 +339,7 @@ def installation(home: Path) -> Iterator[Callable[[str], Site]]:
         topics = Topics(addresses.bootstrap)
         topics.start()
         with Client(addresses) as client:
-            yield lambda name: Site(client, topics, name, assets=crowd.ASSETS)
+            yield lambda name, **more: Site(client, topics, name, **{"assets": crowd.ASSETS, **more})
         topics.stop()
     finally:
         up.stop()
