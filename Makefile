@@ -9,7 +9,7 @@ BESIDE ?= -n 2 --dist loadfile
 # Containers often forbid byte code; without it every start compiles MLflow anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo skab check lint test unit integration faults faults-all recovery verdicts bench-sandbox contracts clean
+.PHONY: help setup demo skab check lint test unit integration faults faults-all recovery verdicts bench bench-quick bench-sandbox contracts clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is
@@ -66,6 +66,16 @@ test: setup ## Every test, those that need no server first
 verdicts: setup ## 2,000 trials a scenario whose truth is known, looked at after every unit (minutes; the last line is JSON)
 	$(RUN) python benchmarks/verdicts.py
 
+.venv-bench/ready: pyproject.toml uv.lock $(if $(findstring .tools,$(UV)),.tools/bin/uv)
+	UV_PROJECT_ENVIRONMENT=.venv-bench $(UV) sync --frozen --no-dev --group bench
+	@touch .venv-bench/ready
+
+bench: setup .venv-bench/ready ## The platform's speed beside the models' own and others' (an hour; nothing is asserted; BENCH=--json)
+	$(RUN) python -m benchmarks.speed $(BENCH)
+
+bench-quick: setup .venv-bench/ready ## The base ratios of it in three minutes
+	$(RUN) python -m benchmarks.speed --quick $(BENCH)
+
 bench-sandbox: setup ## What the sandbox costs: a frame, a start, and hostile neighbours (15 minutes; nothing is asserted)
 	$(RUN) python -m benchmarks.sandbox
 
@@ -78,4 +88,4 @@ contracts: setup ## Write docs/asyncapi.yaml, docs/schemas and docs/examples ane
 check: lint test ## Everything that has to be true before a commit
 
 clean: ## Remove what was installed and built
-	rm -rf .venv .tools .fieldproof dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-bench .tools .fieldproof dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,310 @@
+"""The platform as a whole: an installation with one plant, and a trial for each measurement."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.speed.asking import Peer
+from benchmarks.speed.clock import End, Span, span
+from benchmarks.speed.load import assets, names
+from benchmarks.speed.usage import Usage, usage
+from infra import processes
+from infra.client import Client
+from infra.errors import BrokerUnavailable
+from infra.kafka import admin
+from infra.settings import Settings
+from schemas.agreement import Acceptance, Agreement, LabelRule, Limits, Task
+from schemas.evaluation import Evaluation
+from schemas.events import DeploymentStarted
+from schemas.requests import PausePlant, ResumePlant, StartTrial, StopPairing
+from schemas.terms import Quotas
+from streams import topics
+from streams.envelope import LEDGER_OUTCOME
+from streams.ledger_codec import LabelRows, OutcomeRows, decode
+from tests.integration.commands import ROOT, environment
+from tests.integration.plants import MAKER, Site
+from tests.integration.topic_records import Topics
+
+LOOK_S = 0.2
+START_S, PATIENCE_S = 180.0, 900.0
+
+PLANT = "plant"
+
+
+class Stuck(Exception):
+    """What was waited for has not come; says what."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """An evaluation, and when the scorer wrote it."""
+
+    at_ms: int
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What one trial has shown.
+
+    Attributes:
+        outcomes: of all candidates, by the broker's clock.
+        sent_ms: when the first frame was appended.
+        evaluated_ms: when the last candidate's evaluation was written that counts every row.
+        used: CPU seconds by kind of process between two looks, and the outcomes between them.
+        after: what the processes had used and held at the end.
+    """
+
+    outcomes: Span
+    sent_ms: int
+    evaluated_ms: int
+    used: dict[str, float]
+    used_for: int
+    after: Usage
+
+
+@dataclass(kw_only=True)
+class Platform:
+    """A running installation with its plant."""
+
+    pid: int
+    site: Site
+    sender: Peer
+    partitions: int
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _evaluations: dict[tuple[str, str], list[Told]] = field(default_factory=dict)
+    _read: int = 0
+
+    @property
+    def bootstrap(self) -> str:
+        return self.site.client.bootstrap
+
+    # --- a trial ------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def trial(self, models: Sequence[Path], tags: int) -> Iterator[Trial]:
+        """A trial of these models, each loaded; broken off at the end, and its runners gone."""
+        pairing = f"p{next(self._numbers)}"
+        self.site.propose(pairing, terms(tags, self.partitions, len(models)))
+        ids = [
+            self.site.submit(pairing, path, f"{path.name}-{pairing}-{number}").candidate.id
+            for number, path in enumerate(models)
+        ]
+        self.site.ask(MAKER, StartTrial(pairing=pairing))
+        try:
+            wait(lambda: self._loaded(pairing) >= set(ids), f"{len(ids)} models to be loaded")
+            yield Trial(platform=self, pairing=pairing, candidates=tuple(ids))
+        finally:
+            self.site.ask(MAKER, StopPairing(pairing=pairing, reason="measured"))
+            wait(lambda: not self._runners(), "the runners to end")
+
+    def _loaded(self, pairing: str) -> set[str]:
+        self.site.client.refresh()
+        facts = (fact.body for fact in self.site.client.facts)
+        return {
+            one.deployment.partition("/")[2]
+            for one in facts
+            if isinstance(one, DeploymentStarted) and one.pairing == pairing
+        }
+
+    def _runners(self) -> bool:
+        return "runner" in usage(self.pid).cpu_s
+
+    def pause(self) -> None:
+        """Stop the runners; what is sent meanwhile waits for them."""
+        self.site.ask(MAKER, PausePlant(plant=PLANT, reason=f"load {next(self._numbers)}"))
+        wait(lambda: not self._runners(), "the runners to end")
+
+    def resume(self) -> None:
+        """Start them again."""
+        self.site.ask(MAKER, ResumePlant(plant=PLANT))
+
+    def evaluations(self, pairing: str, candidate: str) -> list[Told]:
+        """All evaluations of a candidate so far, in order; each is read once."""
+        records = self.site.seen.records
+        for record in itertools.islice(records, self._read, None):
+            self._read += 1
+            if record.topic == topics.evaluations(PLANT):
+                found = Evaluation.model_validate_json(record.value or b"")
+                told = Told(at_ms=record.timestamp_ms, evaluation=found)
+                self._evaluations.setdefault((found.pairing, found.candidate), []).append(told)
+        return self._evaluations.get((pairing, candidate), [])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A trial that is running."""
+
+    platform: Platform
+    pairing: str
+    candidates: tuple[str, ...]
+
+    def job(self, run: str, *, rows: int, frames: int, tags: int, labelled: bool = True) -> dict[str, Any]:
+        """What the sender is asked for."""
+        sent = {"frame": topics.telemetry(PLANT)}
+        if labelled:
+            sent = {"label": topics.labels(PLANT), **sent}
+        return {
+            "bootstrap": self.platform.bootstrap,
+            "topics": sent,
+            "run": f"{self.pairing}-{run}",
+            "rows": rows,
+            "tags": tags,
+            "partitions": self.platform.partitions,
+            "messages": frames,
+        }
+
+    def measure(self, job: dict[str, Any], *, burst: bool) -> Measured:
+        """Have frames with their labels answered and scored, and measure it.
+
+        Args:
+            job: for the sender.
+            burst: the frames come now; else they are all there before the runners start again.
+        """
+        platform = self.platform
+        end = End(platform.bootstrap, topics.ledger(PLANT))
+        try:
+            if burst:
+                start = end()
+                platform.sender.begin(job)
+            else:
+                platform.pause()
+                before = end()
+                platform.sender.run(job)
+                wait(lambda: end() >= before + job["messages"], "every label in the ledger")
+                start = end()
+                platform.resume()
+            return self._followed(job, end, start, burst=burst)
+        finally:
+            end.close()
+
+    def _followed(self, job: dict[str, Any], end: End, start: int, *, burst: bool) -> Measured:
+        entries = job["messages"] * (len(self.candidates) + burst)
+        rows = self.scored() + job["messages"] * job["rows"]
+        wait(lambda: end() >= start + entries // 20 + 1, "the first outcomes")
+        first, first_usage = end(), usage(self.platform.pid)
+        wait(lambda: end() >= start + entries, "every outcome")
+        last, last_usage = end(), usage(self.platform.pid)
+        if burst:
+            self.platform.sender.wait()
+        evaluated_ms = max(self.counted(rows, candidate) for candidate in self.candidates)
+        outcomes, sent_ms = self._outcomes(start)
+        return Measured(
+            outcomes=span(outcomes),
+            sent_ms=sent_ms,
+            evaluated_ms=evaluated_ms,
+            used=last_usage.cpu_since(first_usage),
+            # In a burst every other entry or so is a label.
+            used_for=round((last - first) * len(outcomes) / entries),
+            after=usage(self.platform.pid),
+        )
+
+    def scored(self) -> int:
+        """Rows of the first candidate that are scored so far."""
+        told = self.platform.evaluations(self.pairing, self.candidates[0])
+        return told[-1].evaluation.counts.scored if told else 0
+
+    def counted(self, rows: int, candidate: str, *, scored: bool = True) -> int:
+        """When the first evaluation was written in which so many rows are scored, or came in; waits for it.
+
+        Raises:
+            Stuck: it has not come, or rows of it were not answered.
+        """
+        found: list[Told] = []
+
+        def look() -> bool:
+            known = self.platform.evaluations(self.pairing, candidate)
+            found[:] = [one for one in known if _counts(one.evaluation, scored=scored) >= rows][:1]
+            lost = known[-1].evaluation.counts if known else None
+            if lost is not None and lost.failed + lost.refused:
+                raise Stuck(f"{lost.failed} rows failed and {lost.refused} were refused")
+            return bool(found)
+
+        wait(look, f"an evaluation that counts {rows} rows")
+        return found[0].at_ms
+
+    def _outcomes(self, start: int) -> tuple[list[int], int]:
+        """When each outcome from that offset on was appended, and the first of their frames."""
+        appended, sent_ms = [], sys.maxsize
+        for record, outcome in self.entries(start):
+            if isinstance(outcome, OutcomeRows):
+                appended.append(record.timestamp_ms)
+                sent_ms = min(sent_ms, outcome.meta.appended_ms)
+        return appended, sent_ms
+
+    def entries(self, start: int, *, labels: bool = False) -> Iterator[tuple[Any, Any]]:
+        """Outcomes of this trial from that offset on, and labels where they are asked for; with their records."""
+        ledger = topics.ledger(PLANT)
+        for record in admin.read_all(self.platform.bootstrap, ledger, start={0: start}):
+            if record.key == self.pairing.encode() and (labels or record.header("ce_type") == LEDGER_OUTCOME):
+                entry = decode(record)
+                if isinstance(entry, OutcomeRows | LabelRows):
+                    yield record, entry
+
+
+def _counts(evaluation: Evaluation, *, scored: bool) -> int:
+    return evaluation.counts.scored if scored else evaluation.counts.rows_in
+
+
+def terms(tags: int, partitions: int, candidates: int) -> Agreement:
+    """A regression on so many tags."""
+    return Agreement(
+        task=Task.REGRESSION,
+        assets=tuple(assets(partitions)),
+        inputs=tuple(names(tags)),
+        labels=LabelRule(),
+        acceptance=Acceptance(metric="rmse", at_most=1.0),
+        limits=Limits(memory_mb=512),
+        quotas=Quotas(candidates=max(5, candidates)),
+    )
+
+
+@contextmanager
+def installed(home: Path, *, tags: int, partitions: int) -> Iterator[Platform]:
+    """`fieldproof up` in a home of its own, with one plant; it ends with this process, however this one ends."""
+    command = [sys.executable, "-m", "infra.cli.main", "up", "--json"]
+    up = processes.start(command, log_path=home / "up.log", env=environment(home), cwd=ROOT, grace_s=20.0)
+    try:
+        client = _connected(home, up)
+        seen = Topics(client.bootstrap)
+        seen.start()
+        try:
+            with Peer("sender", log=home / "sender.log") as sender, client:
+                site = Site(
+                    client, seen, PLANT, assets=assets(partitions), tags=names(tags), partitions=partitions
+                )
+                yield Platform(pid=up.pid, site=site, sender=sender, partitions=partitions)
+        finally:
+            seen.stop()
+    finally:
+        up.stop(60.0)
+
+
+def _connected(home: Path, up: processes.Process) -> Client:
+    found: list[Client] = []
+
+    def look() -> bool:
+        if not up.alive():
+            raise Stuck(f"`fieldproof up` ended: {up.log_tail(5)}")
+        with suppress(BrokerUnavailable):
+            found.append(Client.connect(Settings(home=home)))
+        return bool(found)
+
+    wait(look, "`fieldproof up`", timeout_s=START_S)
+    return found[0]
+
+
+def wait(look: Callable[[], bool], what: str, *, timeout_s: float = PATIENCE_S) -> None:
+    """Look now and then until it is so. Raises Stuck."""
+    deadline = time.monotonic() + timeout_s
+    while not look():
+        if time.monotonic() > deadline:
+            raise Stuck(f"waited {timeout_s:g} s for {what}")
+        time.sleep(LOOK_S)
