@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -12,68 +14,103 @@ import numpy as np
 #: mantissa shifted up to 53 bits). Sums are whole numbers of its square, so that squares of the smallest floats fit as well.
 _MANTISSA_BITS = 53
 _SMALLEST_POWER = -1126
+_GROUP = 4
+_HALF_BITS = 30
+_LOW_HALF = (1 << _HALF_BITS) - 1
+#: Above every exponent of a float.
+_NO_EXPONENT = 1100
+#: Values that are summed at a time.
+_MOST = 1 << 22
 SCALE_BITS = -2 * _SMALLEST_POWER
 SCALE = 1 << SCALE_BITS
 
 SIGNIFICANT_DIGITS = 9
 
 
-def exact_sum(values: np.ndarray) -> int:
-    """The sum of finite floats, exactly, in units of 2⁻²²⁵².
+@dataclass(frozen=True, kw_only=True)
+class Exact:
+    """Finite floats taken apart, so that several sums of them cost the taking apart once.
 
-    Args:
-        values: float64, finite, any shape, fewer than 2²⁶ of them.
+    Powers of two are taken four at a time: what a value has above the lowest of its four is shifted into its whole number.
 
-    Raises:
-        ValueError: a value is not finite.
+    Attributes:
+        mantissas: whole numbers of 53 bits and a sign, int64, shape (n,).
+        shifts: by how many bits each is to be shifted, 0 … 3, int64, shape (n,).
+        groups: how often the sixteenfold is taken then, int64, shape (n,).
+        lowest: the power of two that all are to be multiplied with.
     """
-    mantissas, powers, first = _by_power(values)
-    return _total(_whole_sums(mantissas, first), powers + SCALE_BITS)
+
+    mantissas: np.ndarray
+    shifts: np.ndarray
+    groups: np.ndarray
+    lowest: int
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Exact:
+        """Take values apart.
+
+        Args:
+            values: float64, finite, any shape, at most 2²² of them.
+
+        Raises:
+            ValueError: a value is not finite.
+        """
+        flat = np.asarray(values, dtype=np.float64).ravel()
+        if not np.isfinite(flat).all():
+            raise ValueError("only finite numbers can be summed")
+        fractions, exponents = np.frexp(flat)
+        lowest = int(exponents.min(initial=_NO_EXPONENT))
+        powers = exponents.astype(np.int64) - lowest
+        return cls(
+            mantissas=np.ldexp(fractions, _MANTISSA_BITS).astype(np.int64),
+            shifts=powers & (_GROUP - 1),
+            groups=powers // _GROUP,
+            lowest=lowest - _MANTISSA_BITS + SCALE_BITS,
+        )
+
+    def total(self) -> int:
+        """The sum, in units of 2⁻²²⁵²."""
+        return _put_together(self._sums(self.mantissas << self.shifts), self.lowest, _GROUP)
+
+    def total_of_sizes(self) -> int:
+        """The sum of the absolute values, in units of 2⁻²²⁵²."""
+        return _put_together(self._sums(np.abs(self.mantissas) << self.shifts), self.lowest, _GROUP)
+
+    def total_of_squares(self) -> int:
+        """The sum of the squares, in units of 2⁻²²⁵²."""
+        # (h·2²⁷ + l)² in three products of 54 bits at most, which leave room for a shift of six.
+        high, low, shifts = self.mantissas >> 27, self.mantissas & ((1 << 27) - 1), 2 * self.shifts
+        parts = [self._sums(product << shifts) for product in (high * high, high * low, low * low)]
+        squares = [(a << 54) + (b << 28) + c for a, b, c in zip(*parts, strict=True)]
+        return _put_together(squares, 2 * self.lowest - SCALE_BITS, 2 * _GROUP)
+
+    def _sums(self, values: np.ndarray) -> list[int]:
+        """The sum of whole numbers of 60 bits, by group."""
+        # Halves of 30 bits: no partial sum of 2²² of them leaves the whole numbers that a float holds.
+        high = np.bincount(self.groups, values >> _HALF_BITS)
+        low = np.bincount(self.groups, values & _LOW_HALF)
+        return [(int(a) << _HALF_BITS) + int(b) for a, b in zip(high.tolist(), low.tolist(), strict=True)]
+
+
+def exact_sum(values: np.ndarray) -> int:
+    """The sum of finite floats of any number, exactly, in units of 2⁻²²⁵²; see `Exact.of`."""
+    return sum(Exact.of(part).total() for part in _parts(values))
 
 
 def exact_sum_of_squares(values: np.ndarray) -> int:
-    """The sum of the squares of finite floats, exactly, in units of 2⁻²²⁵².
-
-    Args:
-        values: float64, finite, any shape, fewer than 2²⁶ of them.
-
-    Raises:
-        ValueError: a value is not finite.
-    """
-    mantissas, powers, first = _by_power(values)
-    # (h·2²⁷ + l)² in three products, each of which fits into 64 bits.
-    high, low = mantissas >> 27, mantissas & ((1 << 27) - 1)
-    parts = [_whole_sums(product, first) for product in (high * high, high * low, low * low)]
-    squares = [(a << 54) + (b << 28) + c for a, b, c in zip(*parts, strict=True)]
-    return _total(squares, 2 * powers + SCALE_BITS)
+    """The sum of the squares of finite floats of any number, exactly, in units of 2⁻²²⁵²; see `Exact.of`."""
+    return sum(Exact.of(part).total_of_squares() for part in _parts(values))
 
 
-def _by_power(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The values as whole numbers of 53 bits, int64, ordered by the power of two that each is to be multiplied with;
-    these powers, each once, and where each begins."""
+def _parts(values: np.ndarray) -> Iterator[np.ndarray]:
     flat = np.asarray(values, dtype=np.float64).ravel()
-    if not np.all(np.isfinite(flat)):
-        raise ValueError("only finite numbers can be summed")
-    fractions, exponents = np.frexp(flat)
-    order = np.argsort(exponents, kind="stable")
-    exponents = exponents[order]
-    first = np.flatnonzero(np.diff(exponents, prepend=exponents[:1] - 1))
-    mantissas = np.ldexp(fractions[order], _MANTISSA_BITS).astype(np.int64)
-    return mantissas, exponents[first].astype(np.int64) - _MANTISSA_BITS, first
+    for start in range(0, flat.size, _MOST):
+        yield flat[start : start + _MOST]
 
 
-def _whole_sums(values: np.ndarray, first: np.ndarray) -> list[int]:
-    """The sum of each stretch of whole numbers."""
-    if not values.size:
-        return []
-    # Two halves, so that no partial sum leaves 64 bits below 2²⁶ terms.
-    high = np.add.reduceat(values >> 26, first).tolist()
-    low = np.add.reduceat(values & ((1 << 26) - 1), first).tolist()
-    return [(a << 26) + b for a, b in zip(high, low, strict=True)]
-
-
-def _total(sums: list[int], bits: np.ndarray) -> int:
-    return sum(value << shift for value, shift in zip(sums, bits.tolist(), strict=True))
+def _put_together(sums: list[int], lowest: int, step: int) -> int:
+    """Whole numbers times rising powers of two, added up."""
+    return sum(value << (lowest + step * group) for group, value in enumerate(sums) if value)
 
 
 def as_fraction(units: int) -> Fraction:

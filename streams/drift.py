@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -31,7 +32,47 @@ MOST_BINS, MOST_BINS_OF_ALL = 256, 80_000
 def histograms(batch: pa.RecordBatch, tags: Sequence[str]) -> tuple[TagHistogram, ...]:
     """How the values of each tag in a frame are spread; the columns are float64, missing and infinite values count as missing."""
     most = min(MOST_BINS, MOST_BINS_OF_ALL // max(1, len(tags)))
-    return tuple(_histogram(tag, batch.column(tag).to_numpy(zero_copy_only=False), most) for tag in tags)
+    columns = [batch.column(tag).to_numpy(zero_copy_only=False) for tag in tags]
+    together = _together(columns)
+    return tuple(
+        _histogram(tag, values, most)
+        if known is None or known[1].size > most
+        else TagHistogram.model_construct(
+            tag=tag, scale=known[0], bins=tuple(known[1].tolist()), counts=tuple(known[2].tolist())
+        )
+        for tag, values, known in zip(tags, columns, together, strict=True)
+    )
+
+
+#: The power of two of the bins' width, the bins in order and their counts.
+_Counted = tuple[int, np.ndarray, np.ndarray]
+
+
+def _together(columns: Sequence[np.ndarray]) -> list[_Counted | None]:
+    """The tags of a frame counted in one go: numpy's calls cost more than its work on a few hundred values.
+
+    None for those that have to be looked at alone: with missing values, or standing still.
+    """
+    if not columns or not columns[0].size:
+        return [None] * len(columns)
+    ordered = np.sort(np.stack(columns), axis=1)
+    rows, quarter = ordered.shape[1], ordered.shape[1] // 4
+    with np.errstate(all="ignore"):
+        spread = ordered[:, rows - 1 - quarter] / 2 - ordered[:, quarter] / 2
+        # What is missing stands last.
+        plain = np.isfinite(ordered[:, 0]) & np.isfinite(ordered[:, -1]) & (spread > 0)
+        scales = np.clip(np.frexp(spread)[1] - _FINE_BITS, _FINEST, _WIDEST)
+        places = np.clip(np.floor(np.ldexp(ordered, -scales[:, None])), -_FARTHEST, _FARTHEST)
+    places[~plain] = 0
+    begins = np.ones(places.shape, dtype=bool)
+    np.not_equal(places[:, 1:], places[:, :-1], out=begins[:, 1:])
+    first = np.flatnonzero(begins)
+    bins, counts = places.ravel()[first].astype(np.int64), np.diff(first, append=places.size)
+    ends = np.cumsum(begins.sum(axis=1)).tolist()
+    found: list[_Counted | None] = []
+    for scale, begin, end, alone in zip(scales.tolist(), [0, *ends], ends, ~plain, strict=False):
+        found.append(None if alone else (scale, bins[begin:end], counts[begin:end]))
+    return found
 
 
 def _histogram(tag: str, values: np.ndarray, most: int) -> TagHistogram:
@@ -89,12 +130,12 @@ class Spread:
         """The widest bins that anything was counted in."""
         return max((scale for scale, level in self.levels.items() if any(level.values())), default=_FINEST)
 
-    def add(self, one: TagHistogram, sign: int) -> None:
-        """Count a frame in (sign 1), or out again (sign −1)."""
-        self.missing += sign * one.missing
-        level = self.levels.setdefault(one.scale, {})
-        for place, count in zip(one.bins, one.counts, strict=True):
-            level[place] = level.get(place, 0) + sign * count
+    def add(self, scale: int, missing: int, counts: Iterable[tuple[int, int]]) -> None:
+        """Count values in: how many are missing, and how many lie in each bin of that scale; less than none takes out."""
+        self.missing += missing
+        level = self.levels.setdefault(scale, {})
+        for place, count in counts:
+            level[place] = level.get(place, 0) + count
 
     def join(self, other: Spread, sign: int = 1) -> None:
         """Take another's counts in, or out again."""
@@ -114,25 +155,54 @@ class Spread:
         return found
 
 
+#: Histograms that are held back until they are counted together: one by one they would cost more than all the rest.
+_HELD = 1024
+
+
 @dataclass(kw_only=True)
 class Inputs:
     """The spread of a deployment's inputs: of all frames, and by the day of their first row."""
 
-    total: dict[str, Spread] = field(default_factory=dict)
-    days: dict[int, dict[str, Spread]] = field(default_factory=dict)
+    _total: dict[str, Spread] = field(default_factory=dict)
+    _days: dict[int, dict[str, Spread]] = field(default_factory=dict)
+    #: By day, tag and scale what is not counted yet, and whether it comes in (1) or goes out (−1).
+    _waiting: dict[tuple[int, str, int], list[tuple[TagHistogram, int]]] = field(default_factory=dict)
+    _held: int = 0
 
-    def count(self, frames: Iterable[TagHistogram], times_us: np.ndarray, sign: int) -> None:
-        """Count a frame in (sign 1), or out again (sign −1)."""
-        day = int(times_us[0] // DAY_US)
-        for one in frames:
-            for spreads in (self.total, self.days.setdefault(day, {})):
-                spreads.setdefault(one.tag, Spread()).add(one, sign)
+    def count(self, frame: Sequence[TagHistogram], first_us: int, sign: int) -> None:
+        """Count a frame whose first row is of that time in (sign 1), or out again (sign −1)."""
+        day = first_us // DAY_US
+        for one in frame:
+            self._waiting.setdefault((day, one.tag, one.scale), []).append((one, sign))
+        self._held += len(frame)
+        if self._held >= _HELD:
+            self._count()
+
+    @property
+    def total(self) -> Mapping[str, Spread]:
+        """All frames, by tag."""
+        self._count()
+        return self._total
+
+    @property
+    def days(self) -> Mapping[int, Mapping[str, Spread]]:
+        """By day since 1970, and by tag."""
+        self._count()
+        return self._days
+
+    def _count(self) -> None:
+        for (day, tag, scale), listed in self._waiting.items():
+            missing, counts = _summed(listed)
+            for spreads in (self._total, self._days.setdefault(day, {})):
+                spreads.setdefault(tag, Spread()).add(scale, missing, counts)
+        self._waiting.clear()
+        self._held = 0
 
     def first_days(self, least: int) -> dict[str, Spread]:
         """The first day's, with those that follow until every tag has so many values."""
         found: dict[str, Spread] = {}
-        for day in sorted(self.days):
-            for tag, spread in self.days[day].items():
+        for _, spreads in sorted(self.days.items()):
+            for tag, spread in spreads.items():
                 found.setdefault(tag, Spread()).join(spread)
             if found and all(spread.rows >= least for spread in found.values()):
                 break
@@ -147,6 +217,18 @@ class Inputs:
             if tag in other:
                 rest.join(other[tag], -1)
         return found
+
+
+def _summed(listed: Sequence[tuple[TagHistogram, int]]) -> tuple[int, list[tuple[int, int]]]:
+    """What histograms of one scale amount to: missing values, and counts by bin."""
+    places = np.fromiter(chain.from_iterable(one.bins for one, _ in listed), dtype=np.int64)
+    counts = np.fromiter(chain.from_iterable(one.counts for one, _ in listed), dtype=np.int64)
+    counts *= np.repeat([sign for _, sign in listed], [len(one.counts) for one, _ in listed])
+    bins, which = np.unique(places, return_inverse=True)
+    sums = np.zeros(bins.size, dtype=np.int64)
+    np.add.at(sums, which, counts)
+    missing = sum(sign * one.missing for one, sign in listed)
+    return missing, list(zip(bins.tolist(), sums.tolist(), strict=True))
 
 
 def aligned(one: Spread, other: Spread) -> tuple[np.ndarray, np.ndarray]:

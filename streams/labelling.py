@@ -39,6 +39,8 @@ class Labelling:
     def changed(self, before: np.ndarray, after: np.ndarray, agreement: Agreement) -> None:
         """Labels as they counted, and as they count now: float64, shape (n,), not-a-number where there is none."""
         differ = ~np.isnan(before) & ~((before == after) | (np.isnan(before) & np.isnan(after)))
+        if not differ.any():
+            return
         for name, rows in _directions(before[differ], after[differ], agreement.classes).items():
             self.corrections[name] = self.corrections.get(name, 0) + rows
 

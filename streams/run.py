@@ -7,22 +7,25 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from schemas.evaluation import Audit, Counts, LabelStatistics, Service
 from schemas.faults import Fault
-from schemas.ledger import Covered, Ended, Outcome, Started
+from schemas.ledger import Covered, Ended, Outcome, Started, TagHistogram
 from streams.drift import Inputs
 from streams.intervals import IntervalIndex
 from streams.labelling import Labelling
 from streams.ledger_codec import OutcomeRows
 from streams.scores import ABSTAINED, LABELLED, SCORED, UNLABELLED, WAITING, Amount, Measures, Part, Scores
-from streams.tally import Gap, Tally
+from streams.tally import Counted, Gap, Tally
 from streams.truth import Rows, Truth, Version
 
 DAY_MS = 24 * 60 * 60 * 1000
 
 #: What becomes of frames that nobody was given.
 REFUSED = ("refused", "unreadable")
+
+HISTOGRAMS = TypeAdapter(tuple[TagHistogram, ...])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +57,8 @@ class Run:
     rows: dict[str, IntervalIndex[Rows]] = field(default_factory=dict)
     by_frame: dict[tuple[str, str], list[Rows]] = field(default_factory=dict)
     #: Frames that came, by asset and id; with the outcome that counts where none of that id could be taken.
-    seen: dict[tuple[str, str], Outcome | None] = field(default_factory=dict)
-    kept: dict[tuple[int, int], tuple[Outcome, Rows | None]] = field(default_factory=dict)
+    seen: dict[tuple[str, str], Counted | None] = field(default_factory=dict)
+    kept: dict[tuple[int, int], tuple[Counted, Rows | None]] = field(default_factory=dict)
     scores: Scores = field(init=False)
     inputs: Inputs = field(default_factory=Inputs)
     #: Frames whose outcome or labels changed since units were last counted, where an agreement asks for units.
@@ -67,7 +70,9 @@ class Run:
     _dirty: set[tuple[int, int]] = field(default_factory=set)
     #: Repeated frames, until the end is known; and refused ones whose place a frame of the same id has taken.
     _repeated: list[tuple[int, int]] = field(default_factory=list)
-    _mended: dict[tuple[int, int], tuple[Outcome, tuple[int, int]]] = field(default_factory=dict)
+    _mended: dict[tuple[int, int], tuple[Counted, tuple[int, int]]] = field(default_factory=dict)
+    #: How the inputs of each frame are spread, as JSON, until the end is known.
+    _spread: dict[tuple[int, int], bytes] = field(default_factory=dict)
     #: Frames with rows that waited when they were last measured, by deadline; some may wait no more.
     _waiting: list[tuple[int, tuple[int, int]]] = field(default_factory=list)
     _queued: set[tuple[int, int]] = field(default_factory=set)
@@ -127,7 +132,7 @@ class Run:
         self.tally.fill(meta.partition, meta.last + 1)
         return True
 
-    def due(self, meta: Outcome) -> bool:
+    def due(self, meta: Outcome | Counted) -> bool:
         """Whether its frame lies before the end, as far as that is known."""
         return self.until is None or meta.last < self.until.get(meta.partition, 0)
 
@@ -136,7 +141,7 @@ class Run:
 
         Of frames with one id one counts: the first that could be taken, or without any the first that was refused.
         """
-        meta = outcome.meta
+        meta = Counted.of(outcome.meta)
         self.reached[meta.partition] = meta.appended_ms
         name, taken = (meta.asset, meta.frame), meta.result not in REFUSED
         if name in self.seen and (self.seen[name] is None or not taken):
@@ -151,7 +156,7 @@ class Run:
             self._mended[refused.partition, refused.last] = (refused, (meta.partition, meta.last))
         self.seen[name] = None if taken else meta
         self.tally.count(meta, 1)
-        self._count_inputs(meta, outcome.times_us, 1)
+        self._count_inputs(outcome)
         rows: Rows | None = None
         answers = self._answers(outcome)
         if answers is not None:
@@ -175,7 +180,7 @@ class Run:
             self._note_change((meta.partition, meta.last))
         return rows
 
-    def _repeat(self, meta: Outcome) -> None:
+    def _repeat(self, meta: Counted) -> None:
         self.tally.repeated += 1
         self._repeated.append((meta.partition, meta.last))
 
@@ -183,9 +188,12 @@ class Run:
         if self.in_units:
             self.changed.add(key)
 
-    def _count_inputs(self, meta: Outcome, times_us: np.ndarray, sign: int) -> None:
-        if meta.histograms and times_us.shape == (meta.rows,):
-            self.inputs.count(meta.histograms, times_us, sign)
+    def _count_inputs(self, outcome: OutcomeRows) -> None:
+        meta = outcome.meta
+        if meta.histograms and meta.rows and outcome.times_us.shape == (meta.rows,):
+            self.inputs.count(meta.histograms, int(outcome.times_us[0]), 1)
+            if self.until is None:
+                self._spread[meta.partition, meta.last] = HISTOGRAMS.dump_json(meta.histograms)
 
     def _answers(self, outcome: OutcomeRows) -> np.ndarray | None:
         """The answers to a frame's rows, of which a failed one has none; None where the rows are not known."""
@@ -216,11 +224,12 @@ class Run:
             if self.due(refused) and offset >= until.get(at, 0):
                 self._unmend(refused)
         self._mended.clear()
+        self._spread.clear()
         # What can no more be taken out, and has no rows that a label could change, has nothing left to say.
         if not self.in_units:
             self.kept = {key: one for key, one in self.kept.items() if one[1] is not None}
 
-    def _unmend(self, refused: Outcome) -> None:
+    def _unmend(self, refused: Counted) -> None:
         """The frame that was sent in its place came after the end: the refusal counts again."""
         self.tally.count(refused, 1)
         self.tally.repeated -= 1
@@ -234,7 +243,9 @@ class Run:
             return
         self.tally.count(meta, -1)
         if rows is not None:
-            self._count_inputs(meta, rows.times_us, -1)
+            if key in self._spread:
+                spread = HISTOGRAMS.validate_json(self._spread.pop(key))
+                self.inputs.count(spread, int(rows.times_us[0]), -1)
             rows.result = "dropped"
             self.tally.labelling.add(rows.labelling, -1)
             self._dirty.discard(key)

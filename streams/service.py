@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from schemas.evaluation import Service
-from schemas.ledger import Outcome
 from streams.buckets import bucket_of, quantile
+
+
+class Answered(Protocol):
+    """What an outcome tells of the work that it took."""
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def cpu_us(self) -> int: ...
+
+    @property
+    def wall_us(self) -> int: ...
+
+    @property
+    def peak_kb(self) -> int: ...
 
 
 @dataclass(kw_only=True)
@@ -21,7 +37,7 @@ class ServiceTally:
     #: The largest resident size that was seen; it stays though its frame be taken out again.
     peak_kb: int = 0
 
-    def count(self, meta: Outcome, sign: int) -> None:
+    def count(self, meta: Answered, sign: int) -> None:
         """Count a frame that was asked in (sign 1), or out again (sign −1)."""
         bucket = bucket_of(meta.wall_us)
         self.buckets[bucket] = self.buckets.get(bucket, 0) + sign

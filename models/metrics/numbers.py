@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.elementary import exp_minus_one
-from models.exact import as_fraction, exact_sum, exact_sum_of_squares, published, square_root
+from models.exact import Exact, as_fraction, exact_sum, published, square_root
 from models.metrics.sums import Piece, Sums, defined
 
 _MOST = sys.float_info.max
@@ -27,16 +27,19 @@ class RegressionMetrics:
         return (0,) * 8
 
     def sums(self, truth: np.ndarray, answers: np.ndarray, scores: np.ndarray | None = None) -> Sums:
+        if not truth.size:
+            return self.zero()
         error, other = _errors(truth, answers), truth != 0
         with np.errstate(over="ignore"):
             relative = np.minimum(np.abs(error[other]) / np.abs(truth[other]), _MOST)
+        errors, truths = Exact.of(error), Exact.of(truth)
         return (
             int(truth.size),
-            exact_sum(np.abs(error)),
-            exact_sum_of_squares(error),
-            exact_sum(error),
-            exact_sum(truth),
-            exact_sum_of_squares(truth),
+            errors.total_of_sizes(),
+            errors.total_of_squares(),
+            errors.total(),
+            truths.total(),
+            truths.total_of_squares(),
             int(truth.size - relative.size),
             exact_sum(relative),
         )
@@ -82,6 +85,8 @@ class LifeMetrics(RegressionMetrics):
         return (*super().zero(), 0)
 
     def sums(self, truth: np.ndarray, answers: np.ndarray, scores: np.ndarray | None = None) -> Sums:
+        if not truth.size:
+            return self.zero()
         error = _errors(truth, answers)
         penalty = exp_minus_one(np.where(error < 0, error / -13.0, error / 10.0))
         return (*super().sums(truth, answers), exact_sum(penalty))

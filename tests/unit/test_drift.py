@@ -18,7 +18,7 @@ from models.drift import error_drift, largest_difference, stability_index
 from models.metrics import AnomalyMetrics, RegressionMetrics
 from schemas.evaluation import ErrorDrift, Evaluation, InputDrift
 from schemas.ledger import TagHistogram
-from streams.drift import MOST_BINS, Spread, aligned, histograms
+from streams.drift import MOST_BINS, Inputs, Spread, aligned, histograms
 from streams.ledger_codec import Entry, OutcomeRows, encode
 from streams.topics import WRITTEN_BYTES
 from tests.unit.ledger_examples import PAIRING, agreement, ended, fold, label, outcome, started
@@ -38,11 +38,14 @@ def histogram(values: Any, tag: str = "Pressure") -> TagHistogram:
     return found
 
 
-def spread(*frames: Any) -> Spread:
-    found = Spread()
-    for values in frames:
-        found.add(histogram(values), 1)
-    return found
+def spread(*frames: Any, gone: Any = ()) -> Spread:
+    """Of one tag: these frames counted in, and those that are gone in and out again."""
+    found = Inputs()
+    for values in (*frames, *gone):
+        found.count([histogram(values)], 0, 1)
+    for values in gone:
+        found.count([histogram(values)], 0, -1)
+    return found.total["Pressure"]
 
 
 @given(st.lists(FINITE | st.sampled_from([math.nan, math.inf]), min_size=1, max_size=40))
@@ -72,16 +75,23 @@ def test_a_tag_that_stands_still_is_told_from_one_that_moves_a_little() -> None:
     assert len(histogram([1.0] * 98 + [2.0, 3.0]).bins) == 3
 
 
+@given(st.lists(st.lists(FINITE, min_size=7, max_size=7), min_size=1, max_size=5))
+def test_tags_that_are_counted_together_are_counted_as_each_alone(columns: list[list[float]]) -> None:
+    tags = [f"t{number}" for number in range(len(columns))]
+    together = histograms(pa.RecordBatch.from_pydict(dict(zip(tags, columns, strict=True))), tags)
+    # A tag with a missing value is always looked at alone.
+    alone = [histogram([*values, math.nan], tag) for tag, values in zip(tags, columns, strict=True)]
+    assert [one.model_copy(update={"missing": 1}) for one in together] == alone
+
+
 @given(
     st.lists(VALUES, min_size=1, max_size=5), st.lists(VALUES, max_size=3), st.randoms(use_true_random=False)
 )
 def test_frames_add_up_in_any_order_and_can_be_taken_away_again(frames: Any, gone: Any, random: Any) -> None:
     whole = spread(*frames)
-    mixed = [*frames, *gone]
+    mixed = list(frames)
     random.shuffle(mixed)
-    other = spread(*mixed)
-    for values in gone:
-        other.add(histogram(values), -1)
+    other = spread(*mixed, gone=gone)
     assert (other.scale, other.rows) == (whole.scale, whole.rows)
     before, now = aligned(whole, other)
     assert before.tolist() == now.tolist()

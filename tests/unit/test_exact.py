@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.exact import as_fraction, exact_sum, exact_sum_of_squares, published, square_root
+from models.exact import Exact, as_fraction, exact_sum, exact_sum_of_squares, published, square_root
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 LISTS = st.lists(FINITE, max_size=40)
@@ -25,6 +25,12 @@ def test_a_sum_is_that_of_the_fractions(values: list[float]) -> None:
 @given(LISTS)
 def test_a_sum_of_squares_is_that_of_the_fractions(values: list[float]) -> None:
     assert as_fraction(exact_sum_of_squares(np.array(values))) == sum(Fraction(one) ** 2 for one in values)
+
+
+@given(LISTS)
+def test_a_sum_of_sizes_is_that_of_the_fractions(values: list[float]) -> None:
+    sizes = Exact.of(np.array(values)).total_of_sizes()
+    assert as_fraction(sizes) == sum(abs(Fraction(one)) for one in values)
 
 
 @given(LISTS, st.integers(0, 40), st.randoms(use_true_random=False))
@@ -45,9 +51,13 @@ def test_the_smallest_and_the_largest_floats_can_be_summed_and_squared(extreme: 
 
 
 def test_many_terms_of_one_size_do_not_leave_64_bits() -> None:
-    values = np.full(200_000, np.nextafter(2.0, 1.0))
-    assert as_fraction(exact_sum(values)) == 200_000 * Fraction(values[0])
-    assert as_fraction(exact_sum_of_squares(values)) == 200_000 * Fraction(values[0]) ** 2
+    values = np.full((1 << 22) + 5, np.nextafter(16.0, 1.0))
+    # The lowest power of the first part makes all others be shifted as far as it goes.
+    values[0] = 1.0
+    rest = values.size - 1
+    assert as_fraction(exact_sum(values)) == 1 + rest * Fraction(values[1])
+    assert as_fraction(exact_sum_of_squares(values)) == 1 + rest * Fraction(values[1]) ** 2
+    assert as_fraction(Exact.of(-values[:-5]).total_of_sizes()) == 1 + (rest - 5) * Fraction(values[1])
 
 
 @pytest.mark.parametrize("endless", [math.inf, -math.inf, math.nan])
