@@ -161,7 +161,8 @@ def main() -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    console = Console(stderr=given.as_json)
+    shown = sys.stderr if given.as_json else sys.stdout
+    console = Console(stderr=given.as_json, width=None if shown.isatty() else 140)
     with tempfile.TemporaryDirectory(prefix="speed-") as name, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         results = Harness(given, Path(name), console).run()

@@ -39,7 +39,7 @@ def about() -> dict[str, Any]:
             "cores": len(os.sched_getaffinity(0)),
             "cpu": _cpu(),
             "memory_mb": psutil.virtual_memory().total >> 20,
-            "system": f"{platform.system()} {platform.release()}",
+            "system": platform.system(),
             "load_before": round(os.getloadavg()[0], 2),
             "sandbox": probe_level(),
         },

@@ -81,6 +81,7 @@ class Platform:
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _evaluations: dict[tuple[str, str], list[Told]] = field(default_factory=dict)
     _read: int = 0
+    _paused: bool = False
 
     @property
     def bootstrap(self) -> str:
@@ -101,9 +102,17 @@ class Platform:
         try:
             wait(lambda: self._loaded(pairing) >= set(ids), f"{len(ids)} models to be loaded")
             yield Trial(platform=self, pairing=pairing, candidates=tuple(ids))
-        finally:
-            self.site.ask(MAKER, StopPairing(pairing=pairing, reason="measured"))
-            wait(lambda: not self._runners(), "the runners to end")
+        except Exception:
+            self._break_off(pairing)
+            raise
+        # Where this process is ended, the installation ends with it.
+        self._break_off(pairing)
+
+    def _break_off(self, pairing: str) -> None:
+        self.site.ask(MAKER, StopPairing(pairing=pairing, reason="measured"))
+        if self._paused:
+            self.resume()
+        wait(lambda: not self._runners(), "the runners to end", timeout_s=START_S)
 
     def _loaded(self, pairing: str) -> set[str]:
         self.site.client.refresh()
@@ -119,12 +128,14 @@ class Platform:
 
     def pause(self) -> None:
         """Stop the runners; what is sent meanwhile waits for them."""
+        self._paused = True
         self.site.ask(MAKER, PausePlant(plant=PLANT, reason=f"load {next(self._numbers)}"))
         wait(lambda: not self._runners(), "the runners to end")
 
     def resume(self) -> None:
         """Start them again."""
         self.site.ask(MAKER, ResumePlant(plant=PLANT))
+        self._paused = False
 
     def evaluations(self, pairing: str, candidate: str) -> list[Told]:
         """All evaluations of a candidate so far, in order; each is read once."""
@@ -195,14 +206,13 @@ class Trial:
         if burst:
             self.platform.sender.wait()
         evaluated_ms = max(self.counted(rows, candidate) for candidate in self.candidates)
-        outcomes, sent_ms = self._outcomes(start)
+        outcomes = [(record, entry.meta) for record, entry in self.entries(start)]
         return Measured(
-            outcomes=span(outcomes),
-            sent_ms=sent_ms,
+            outcomes=span([record.timestamp_ms for record, _ in outcomes]),
+            sent_ms=min(meta.appended_ms for _, meta in outcomes),
             evaluated_ms=evaluated_ms,
             used=last_usage.cpu_since(first_usage),
-            # In a burst every other entry or so is a label.
-            used_for=round((last - first) * len(outcomes) / entries),
+            used_for=sum(first <= record.offset < last for record, _ in outcomes),
             after=usage(self.platform.pid),
         )
 
@@ -229,15 +239,6 @@ class Trial:
 
         wait(look, f"an evaluation that counts {rows} rows")
         return found[0].at_ms
-
-    def _outcomes(self, start: int) -> tuple[list[int], int]:
-        """When each outcome from that offset on was appended, and the first of their frames."""
-        appended, sent_ms = [], sys.maxsize
-        for record, outcome in self.entries(start):
-            if isinstance(outcome, OutcomeRows):
-                appended.append(record.timestamp_ms)
-                sent_ms = min(sent_ms, outcome.meta.appended_ms)
-        return appended, sent_ms
 
     def entries(self, start: int, *, labels: bool = False) -> Iterator[tuple[Any, Any]]:
         """Outcomes of this trial from that offset on, and labels where they are asked for; with their records."""
