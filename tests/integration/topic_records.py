@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
+from infra.errors import BrokerUnavailable
 from infra.kafka import admin as kafka_admin
 from schemas.evaluation import Evaluation, Verdict
 from schemas.events import Fact
@@ -16,6 +18,10 @@ from streams.lifecycle import fact_in
 from tests.integration.commands import wait_for
 
 FOLLOWED = re.compile(r"fp\.events|fp\.(evaluations|verdicts|rejected)\..+")
+
+
+#: How long a broker may be away, in seconds, before waiting for anything in its topics is given up.
+AWAY_S = 60.0
 
 
 class Topics(threading.Thread):
@@ -29,11 +35,23 @@ class Topics(threading.Thread):
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        try:
-            for record in kafka_admin.follow(self.bootstrap, FOLLOWED, stopped=self._stopped):
-                self.records.append(record)
-        except BaseException as error:
-            self.broken = error
+        away_since: float | None = None
+        while not self._stopped.is_set():
+            # What was read before is read again where the broker was away for a moment.
+            self.records = records = []
+            try:
+                for record in kafka_admin.follow(self.bootstrap, FOLLOWED, stopped=self._stopped):
+                    records.append(record)
+                    away_since = None
+            except BrokerUnavailable as error:
+                away_since = away_since or time.monotonic()
+                if time.monotonic() - away_since > AWAY_S:
+                    self.broken = error
+                    return
+                self._stopped.wait(0.5)
+            except BaseException as error:
+                self.broken = error
+                return
 
     def stop(self) -> None:
         """Stop following."""
