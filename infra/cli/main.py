@@ -10,6 +10,7 @@ import typer
 from infra.cli import (
     agreement,
     apply,
+    bridge,
     candidate,
     demo,
     doctor,
@@ -46,6 +47,7 @@ app.command()(demo.skab)
 app.command()(init.init)
 app.command()(apply.apply)
 app.command()(replay.replay)
+app.add_typer(bridge.app, name="bridge")
 app.command()(watch.watch)
 app.command()(status.status)
 app.command()(feed.feed)

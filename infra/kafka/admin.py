@@ -73,6 +73,18 @@ def ensure_topics(bootstrap: str, declarations: Iterable[TopicSpec]) -> list[str
     return [spec.name for spec in missing]
 
 
+def topic_id(bootstrap: str, topic: str) -> str:
+    """The id that the cluster gave the topic when it was made; empty at brokers before Kafka 2.8.
+
+    Raises TopicMissing, BrokerUnavailable.
+    """
+    with _admin(bootstrap) as admin:
+        for found in admin.describe_topics():
+            if found["name"] == topic:
+                return str(found.get("topic_id") or "")
+    raise _missing(topic)
+
+
 def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
     """The next offset of each partition. Raises TopicMissing, BrokerUnavailable."""
     return _offsets(bootstrap, topic, OffsetSpec.LATEST)
@@ -137,6 +149,17 @@ def group_offsets(bootstrap: str, group: str) -> dict[tuple[str, int], int]:
         found = _once_settled(lambda: admin.list_group_offsets({group: None})).get(group, {})
         return {
             (place.topic, place.partition): each.offset for place, each in found.items() if each.offset >= 0
+        }
+
+
+def group_notes(bootstrap: str, group: str, topic: str) -> dict[int, tuple[int, str]]:
+    """Committed offsets of a consumer group with the text that was committed beside each, by partition."""
+    with _admin(bootstrap) as admin:
+        found = _once_settled(lambda: admin.list_group_offsets({group: None})).get(group, {})
+        return {
+            place.partition: (each.offset, each.metadata or "")
+            for place, each in found.items()
+            if place.topic == topic and each.offset >= 0
         }
 
 
