@@ -140,7 +140,7 @@ class Contest:
 
     def _platform(self, case: Case) -> Round:
         paths = [models.save(self.home, case.model, case.tags, seed) for seed in range(case.candidates)]
-        with self.platform.trial(paths, case.tags) as trial:
+        with self.platform.trial(paths, case.tags, loaded=case.burst) as trial:
             job = trial.job(case.name, rows=case.rows, frames=case.frames, tags=case.tags)
             return told(trial.measure(job, burst=case.burst), case)
 

@@ -89,7 +89,7 @@ def groups(*, quick: bool, rounds: int) -> tuple[Group, ...]:
 
 
 def _quick(rounds: int) -> tuple[Group, ...]:
-    base, forest = replace(BASE, frames=1500), replace(FOREST, frames=80)
+    base, forest = replace(BASE, frames=1200), replace(FOREST, frames=60)
     everyone = (
         "predict",
         "loop",
@@ -105,7 +105,7 @@ def _quick(rounds: int) -> tuple[Group, ...]:
         _group(base, everyone, rounds),
         _group(forest, ("predict", PLATFORM), rounds),
         _candidates(crowd, (1, 4), 1),
-        _ten_times(replace(base, frames=800), 1),
+        _ten_times(replace(base, frames=500), 1),
     )
 
 

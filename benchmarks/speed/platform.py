@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -90,8 +91,8 @@ class Platform:
     # --- a trial ------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def trial(self, models: Sequence[Path], tags: int) -> Iterator[Trial]:
-        """A trial of these models, each loaded; broken off at the end, and its runners gone."""
+    def trial(self, models: Sequence[Path], tags: int, *, loaded: bool = True) -> Iterator[Trial]:
+        """A trial of these models, waited for until they are `loaded` or not; broken off at the end, its runners gone."""
         pairing = f"p{next(self._numbers)}"
         self.site.propose(pairing, terms(tags, self.partitions, len(models)))
         ids = [
@@ -100,7 +101,8 @@ class Platform:
         ]
         self.site.ask(MAKER, StartTrial(pairing=pairing))
         try:
-            wait(lambda: self._loaded(pairing) >= set(ids), f"{len(ids)} models to be loaded")
+            if loaded:
+                wait(lambda: self._loaded(pairing) >= set(ids), f"{len(ids)} models to be loaded")
             yield Trial(platform=self, pairing=pairing, candidates=tuple(ids))
         except Exception:
             self._break_off(pairing)
@@ -112,7 +114,7 @@ class Platform:
         self.site.ask(MAKER, StopPairing(pairing=pairing, reason="measured"))
         if self._paused:
             self.resume()
-        wait(lambda: not self._runners(), "the runners to end", timeout_s=START_S)
+        wait(lambda: not self.runs(), "the runners to end", timeout_s=START_S)
 
     def _loaded(self, pairing: str) -> set[str]:
         self.site.client.refresh()
@@ -123,14 +125,15 @@ class Platform:
             if isinstance(one, DeploymentStarted) and one.pairing == pairing
         }
 
-    def _runners(self) -> bool:
+    def runs(self) -> bool:
+        """Whether a candidate's worker runs."""
         return "runner" in usage(self.pid).cpu_s
 
     def pause(self) -> None:
         """Stop the runners; what is sent meanwhile waits for them."""
         self._paused = True
         self.site.ask(MAKER, PausePlant(plant=PLANT, reason=f"load {next(self._numbers)}"))
-        wait(lambda: not self._runners(), "the runners to end")
+        wait(lambda: not self.runs(), "the runners to end")
 
     def resume(self) -> None:
         """Start them again."""
@@ -190,6 +193,7 @@ class Trial:
                 before = end()
                 platform.sender.run(job)
                 wait(lambda: end() >= before + job["messages"], "every label in the ledger")
+                wait(lambda: not platform.runs(), "the runners to end")
                 start = end()
                 platform.resume()
             return self._followed(job, end, start, burst=burst)
@@ -270,6 +274,9 @@ def terms(tags: int, partitions: int, candidates: int) -> Agreement:
 @contextmanager
 def installed(home: Path, *, tags: int, partitions: int) -> Iterator[Platform]:
     """`fieldproof up` in a home of its own, with one plant; it ends with this process, however this one ends."""
+    for name in ("KAFKA_BOOTSTRAP_SERVERS", "MLFLOW_TRACKING_URI"):
+        # MLflow writes the latter by itself: it would be that of the installation before.
+        os.environ.pop(name, None)
     command = [sys.executable, "-m", "infra.cli.main", "up", "--json"]
     up = processes.start(command, log_path=home / "up.log", env=environment(home), cwd=ROOT, grace_s=20.0)
     try:
