@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import faust
 from aiokafka.errors import KafkaError
 from faust.transport.drivers.aiokafka import Consumer
+from mode import Service
 
 from infra import logs
 from infra.errors import InfraError
@@ -62,6 +63,24 @@ class CappedConsumer(Consumer):  # type: ignore[misc]
     def done(self, message: Any) -> bool:
         """An agent has done with a message."""
         return bool(super().ack(message))
+
+    @Service.task
+    async def _watch_membership(self) -> None:
+        """End the process where the routine that keeps it in its group has ended.
+
+        Where a broker names no brokers, as one does that has just stood still, aiokafka's routine ends with an error which it
+        tells only to whoever asks for messages. Faust does not ask before partitions are assigned to it, nor does it start
+        an app's own tasks: the worker would stand there for ever.
+        """
+        while not self.should_stop:
+            await self.sleep(LOOK_S)
+            # Before the first connection there is no coordinator.
+            check = getattr(getattr(self._thread._consumer, "_coordinator", None), "check_errors", None)
+            try:
+                if check is not None:
+                    check()
+            except Exception as error:  # noqa: BLE001
+                crash(error)
 
     def _new_offset(self, tp: Any) -> int | None:
         acked = self._acked[tp]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import faust
+from aiokafka.client import AIOKafkaClient
 
 from agents.acknowledge import InOrder
 from agents.ports import or_crash, put
@@ -88,6 +89,25 @@ def decodes(app: faust.App, told: dict[str, Any]) -> None:
     )
 
     @app.agent(raw_topic(app, told["topic"]) if told["way"] == "ours" else channel)
+    async def agent(stream: Any) -> None:
+        async for event in stream.events():
+            say_given(event)
+
+
+def brokerless(app: faust.App, told: dict[str, Any]) -> None:
+    """When the app first looks for its group, it knows of no broker: so says one that has just stood still."""
+    look_up, looked = AIOKafkaClient.coordinator_lookup, False
+
+    async def first_in_vain(client: Any, *arguments: Any) -> Any:
+        nonlocal looked
+        if not looked:
+            looked = True
+            client.cluster._brokers.clear()
+        return await look_up(client, *arguments)
+
+    AIOKafkaClient.coordinator_lookup = first_in_vain
+
+    @app.agent(raw_topic(app, told["topic"]))
     async def agent(stream: Any) -> None:
         async for event in stream.events():
             say_given(event)
@@ -232,7 +252,10 @@ def table(app: faust.App, told: dict[str, Any]) -> None:
             kept["k"] = event.value.decode()
 
 
-RULES = {each.__name__: each for each in (raises, decodes, sends, slow, idle, stops, throws_away, table)}
+RULES = {
+    each.__name__: each
+    for each in (raises, decodes, brokerless, sends, slow, idle, stops, throws_away, table)
+}
 
 
 def main() -> None:

@@ -212,6 +212,29 @@ def test_an_output_that_the_broker_refuses_ends_the_process_and_the_input_comes_
     assert place.values(out) == [b"small"] * 3
 
 
+# --- a broken world ends the process ----------------------------------------------------------------------------------
+
+
+def test_upstream_a_worker_that_was_told_of_no_broker_stands_for_ever(place: Place) -> None:
+    place.send(b"v")
+    app = place.start("brokerless", "upstream")
+    wait_for(
+        lambda: "Unexpected error in coordinator routine" in app.log(),
+        "the end of its membership",
+        alive=app.alive,
+    )
+    # Another member of the group is given everything: the first one is none any more, and does not know.
+    other = place.start("raises", "upstream")
+    place.wait_committed(other, 1)
+    assert app.alive() is None and app.given() == []
+
+
+def test_a_worker_whose_membership_has_ended_ends(place: Place) -> None:
+    app = place.start("brokerless", "ours")
+    assert app.process.wait(60) == BROKEN_WORLD
+    assert "the world is broken" in app.log()
+
+
 # --- in order, one at a time, and nothing is committed past what is open ----------------------------------------------
 
 
