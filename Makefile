@@ -9,7 +9,7 @@ BESIDE ?= -n 2 --dist loadfile
 # Containers often forbid byte code; without it every start compiles MLflow anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo skab check lint test unit integration faults faults-all recovery verdicts bench bench-quick bench-sandbox contracts clean
+.PHONY: help setup demo skab check lint test unit integration faults faults-all recovery soak verdicts bench bench-quick bench-sandbox contracts clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is
@@ -62,6 +62,9 @@ test: setup ## Every test, those that need no server first
 	$(RUN) pytest tests/contract
 	$(RUN) pytest $(BESIDE) tests/integration
 	$(RUN) pytest tests/faults/test_wounds.py tests/faults/test_kills.py
+
+soak: setup ## A million rows through the platform: what every process holds, and whether the lag returns to zero (ten minutes)
+	$(RUN) python -m benchmarks.soak
 
 verdicts: setup ## 2,000 trials a scenario whose truth is known, looked at after every unit (minutes; the last line is JSON)
 	$(RUN) python benchmarks/verdicts.py
