@@ -20,7 +20,8 @@ from infra.words.language import Lang, Phrase, language
 from schemas.parties import Plant
 
 if TYPE_CHECKING:
-    from infra.bridge.bridge import Bridge, Job, Note, Report
+    from infra.bridge.bridge import Bridge
+    from infra.bridge.job import Job, Note, Report
 
 app = typer.Typer(help="Bring what other systems send into a plant's telemetry.", no_args_is_help=True)
 
@@ -64,7 +65,8 @@ def rows(
 
     Exit code 2: an option is wrong, or too many rows are rejected; 3: a broker does not answer.
     """
-    from infra.bridge.bridge import Bridge, Job, TooManyRejected
+    from infra.bridge.bridge import Bridge, collect_seldom
+    from infra.bridge.job import Job, TooManyRejected
 
     site, target = _plant(plant, plant_file)
     check_asset(site, asset)
@@ -90,6 +92,7 @@ def rows(
         newest=newest,
         until_end=until_end,
     )
+    collect_seldom()
     said = _Said(Screen(as_json=as_json), language(lang, os.environ))
     try:
         said.done(asyncio.run(_run(job, said, Bridge)))

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 
-from infra.bridge.bridge import Bridge, Job, Note, Report, TooManyRejected
+from infra.bridge.bridge import Bridge
 from infra.bridge.framed import Source
+from infra.bridge.job import Job, Note, Report, TooManyRejected
 from infra.bridge.layout import Clock, Layout
 from infra.errors import BrokerUnavailable, TopicMissing
 from infra.kafka import admin as kafka_admin
