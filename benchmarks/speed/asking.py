@@ -50,6 +50,8 @@ class Peer:
             )
         self._rest = b""
         self._ready = False
+        #: Whether it was given a job whose answer nobody has read.
+        self._asked = False
 
     def __enter__(self) -> Self:
         return self
@@ -74,15 +76,19 @@ class Peer:
         """Give it a job. Raises PeerFailed."""
         self.ready()
         assert self._process.stdin is not None
+        if self._asked:
+            self._answer(JOB_S)
         try:
             self._process.stdin.write(json.dumps(job).encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError as error:
             raise self._failed("ended") from error
+        self._asked = True
 
     def wait(self, *, timeout_s: float = JOB_S) -> dict[str, Any]:
         """The answer to the job that it was given. Raises PeerFailed."""
         answer = self._answer(timeout_s)
+        self._asked = False
         if "error" in answer:
             raise PeerFailed(f"{self.name}: {answer['error']}")
         return answer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,27 +49,27 @@ class Contest:
     def rounds(self) -> Iterator[Round]:
         """Every turn of every round: `case`, `who`, `round`, and either `error` or `rows`, `seconds`, `rows_s` and more."""
         with ExitStack() as stack:
-            peers = {who: stack.enter_context(self._peer(who)) for who in self._programs()}
+            peers = {name: stack.enter_context(self._peer(name)) for name in self._programs()}
             self._fill(peers.values())
             for number in range(1, self.group.rounds + 1):
                 for turn in self.group.turns:
                     told = {"case": turn.case.name, "who": turn.who, "round": number}
                     try:
-                        measured = self._measure(turn, peers.get(turn.who), number)
+                        measured = self._measure(turn, peers.get(PROGRAMS.get(turn.who, "")), number)
                     except Exception as error:  # noqa: BLE001  (told; the others go on)
                         measured = {"error": f"{type(error).__name__}: {error}"}
                     yield told | measured
 
     def _programs(self) -> list[str]:
-        """Who has a program of its own. One a contender: none finds the memory or caches of another."""
-        return list(dict.fromkeys(turn.who for turn in self.group.turns if turn.who != PLATFORM))
+        return list(dict.fromkeys(PROGRAMS[turn.who] for turn in self.group.turns if turn.who != PLATFORM))
 
-    def _peer(self, who: str) -> Peer:
-        case = next(turn.case for turn in self.group.turns if turn.who == who)
+    def _peer(self, program: str) -> Peer:
+        """A program with the model of the group's one case."""
+        case = next(turn.case for turn in self.group.turns if PROGRAMS.get(turn.who) == program)
         path = models.save(self.home, case.model, case.tags)
-        return Peer(PROGRAMS[who], str(path), log=self.home / f"{who}.log")
+        return Peer(program, str(path), log=self.home / f"{program}.log")
 
-    def _fill(self, peers: Sequence[Peer] | Any) -> None:
+    def _fill(self, peers: Iterable[Peer]) -> None:
         """Put the rows where those read them who read Kafka, while their models are being loaded."""
         for case in {turn.case for turn in self.group.turns if turn.who not in (PLATFORM, *ALONE)}:
             clock.ensure(self.platform.bootstrap, _frames(case), partitions=case.partitions)

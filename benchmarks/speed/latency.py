@@ -40,7 +40,7 @@ PROMISED = Pace(rate=200, rows=50, seconds=20)
 def paces(*, quick: bool) -> tuple[Pace, ...]:
     """What is measured, in order."""
     if quick:
-        return (Pace(rate=200, rows=50, seconds=8),)
+        return (Pace(rate=200, rows=50, seconds=6),)
     rates = (Pace(rate=rate, rows=50, seconds=20) for rate in (50, 200, 1000))
     return (*rates, Pace(rate=1000, rows=1, seconds=20))
 
