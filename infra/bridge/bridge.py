@@ -145,7 +145,8 @@ class Bridge(ConsumerRebalanceListener):  # type: ignore[misc]
         finally:
             beat.cancel()
             for client in (self._consumer, self._delivery):
-                with suppress(TimeoutError, KafkaError):
+                # A client whose broker has gone may let its own cancelled work out here.
+                with suppress(TimeoutError, KafkaError, asyncio.CancelledError):
                     await asyncio.wait_for(client.stop(), timeout=5)
         return self.report
 

@@ -146,6 +146,11 @@ class Line:
         assert self.rejected() == self.bad
 
 
+def framed(bridge: Running) -> int:
+    """Rows that a running bridge has told of."""
+    return max((one.get("rows", 0) for one in bridge.records), default=0)
+
+
 def _difference(arrived: Sequence[ROW], sent: Sequence[ROW]) -> str:
     twice = len(arrived) - len(set(arrived))
     return f"{len(set(sent) - set(arrived))} rows lost, {twice} twice, in order: {list(arrived) == sorted(arrived)}"
@@ -186,6 +191,25 @@ def test_every_row_stands_in_one_frame_in_order_though_the_bridge_is_killed_at_r
     assert last.records[-1]["behind"] == 0
 
 
+def test_every_row_stands_in_one_frame_though_the_broker_is_killed(tmp_path: Path) -> None:
+    own = EmbeddedKafka(tmp_path / "kafka")
+    own.start()
+    try:
+        line = Line(own, "broken")
+        line.send(50_000, bad_every=997)
+        bridge = line.running(tmp_path, "--rows", "5")
+        wait_for(lambda: framed(bridge), "rows", alive=bridge.alive)
+        own.kill()
+        assert framed(bridge) < 50_000
+        own.start_again()
+        wait_for(lambda: framed(bridge) == 50_000, "all rows", alive=bridge.alive)
+        bridge.process.send_signal(signal.SIGTERM)
+        assert bridge.end().code == 0
+        line.check()
+    finally:
+        own.stop()
+
+
 def test_a_bridge_that_is_told_to_end_sends_what_it_holds_and_leaves_nothing_to_look_for(
     broker: EmbeddedKafka, tmp_path: Path
 ) -> None:
@@ -215,16 +239,16 @@ def test_two_bridges_share_the_partitions_and_one_takes_over_what_the_other_leav
     load.start()
     try:
         first = line.running(tmp_path)
-        wait_for(lambda: any(one.get("rows") for one in first.records), "rows", alive=first.alive)
+        wait_for(lambda: framed(first), "rows", alive=first.alive)
         second = line.running(tmp_path)
-        wait_for(lambda: any(one.get("rows") for one in second.records), "rows", alive=second.alive)
+        wait_for(lambda: framed(second), "rows", alive=second.alive)
         first.process.send_signal(signal.SIGINT)
         assert first.end().code == 0
     finally:
         stop.set()
         load.join()
-    left = sum(map(len, line.sent.values())) - first.records[-1]["rows"]
-    wait_for(lambda: second.records[-1].get("rows") == left, "the rest of the rows", alive=second.alive)
+    left = sum(map(len, line.sent.values())) - framed(first)
+    wait_for(lambda: framed(second) == left, "the rest of the rows", alive=second.alive)
     second.process.send_signal(signal.SIGTERM)
     assert second.end().code == 0
     line.check()
