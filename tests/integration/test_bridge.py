@@ -169,9 +169,10 @@ def test_every_row_stands_in_one_frame_in_order_though_the_bridge_is_killed_at_r
     skipped = 0
     try:
         for _ in range(4):
-            bridge = line.running(tmp_path, "--rows", "50")
+            # Frames of another size each time: no frame ends where one did before.
+            bridge = line.running(tmp_path, "--rows", str(random.randint(20, 60)))
             # Once it is at work: at any point of a frame's way, and of a commit's.
-            until = line.ends() + random.randint(1, 120)
+            until = line.ends() + random.randint(1, 1000)
             wait_for(lambda until=until: line.ends() >= until, "frames", alive=bridge.alive)
             bridge.process.kill()
             bridge.end()

@@ -93,6 +93,7 @@ KEYS = st.sampled_from([b"m1", "설비2".encode(), b"m9", b"", b"\xff", None])
 @settings(max_examples=400, deadline=None)
 @given(messages=st.lists(st.tuples(VALUES, KEYS), max_size=8), small=st.sampled_from([1, 3]))
 @example(messages=[(b'{"a": "x}', b"m1"), (b'"}', b"m1")], small=1)
+@example(messages=[(GOOD[:-1] + b",", b"m1"), (b'"note": 2}' + GOOD, b"m1")], small=1)
 @example(messages=[(GOOD + GOOD, b"m1"), (b"", b"m1")], small=1)
 @example(messages=[(b'{"ts":{}', b"m1"), (b',"x":2}{}', b"m1")], small=1)
 def test_many_at_a_time_are_read_as_each_of_them_alone(
