@@ -33,6 +33,11 @@ BROKEN_WORLD = 75
 
 SEND_BYTES = WRITTEN_BYTES + 64 * 1024
 
+#: How long a message waits for others that go out with it, in seconds.
+LINGER_S = 0.005
+#: How much goes out together, in bytes. What a topic takes at a time is a limit for all of it together: far below any.
+BATCH_BYTES = 256 * 1024
+
 #: Messages that Faust holds for an agent beside what it works at; it goes on with what one fetch brought. The log is the
 #: only queue: with the 4,096 that Faust holds otherwise, a slow candidate's worker would hold as many frames in memory.
 BUFFER = 64
@@ -127,6 +132,9 @@ def make_app(name: str, *, bootstrap: str, home: Path, member: str | None, buffe
         consumer_max_fetch_size=SEND_BYTES,
         consumer_metadata_max_age_ms=5000,
         producer_max_request_size=SEND_BYTES,
+        # What is answered within a few milliseconds goes out in one request: each costs both sides more than a frame's own work.
+        producer_linger=LINGER_S,
+        producer_max_batch_size=BATCH_BYTES,
         producer_acks=-1,
         # Transactions repeat outputs after a kill, and a table loses an update that the broker refuses: there are none of
         # either. What comes twice, the fold knows by its offset.
