@@ -61,6 +61,22 @@ class CappedConsumer(Consumer):  # type: ignore[misc]
     number of them: after a crash they would never be handed out again.
     """
 
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self._room = asyncio.Event()
+
+    def on_buffer_drop(self, tp: Any) -> None:
+        """An agent's buffer has room again."""
+        super().on_buffer_drop(tp)
+        self._room.set()
+
+    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109
+        """As Faust, which sleeps for a second where the buffers of all partitions are full, whatever room there is meanwhile."""
+        self._room.clear()
+        if self.flow_active and self._buffered_partitions and not self._get_active_partitions():
+            await self.wait(self._room, timeout=1.0)
+        return await super()._wait_next_records(timeout)
+
     def ack(self, message: Any) -> bool:
         """Nothing: where it is not compiled, Faust acknowledges what it throws away while the partitions move."""
         return False

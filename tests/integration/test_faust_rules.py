@@ -6,6 +6,7 @@ For each rule one test observes Faust as it comes. Where it fails, Faust has cha
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import faust
@@ -415,6 +417,42 @@ def test_upstream_a_table_loses_an_update_that_the_broker_refuses_and_its_input_
     place.wait_committed(app, 2)
     assert [value for value in place.values(changelog) if value] == [b'"small"']
     assert app.alive() is None
+
+
+# --- full buffers -----------------------------------------------------------------------------------------------------
+
+
+async def fetched_while_full(consumer: type[Consumer]) -> list[str]:
+    """What a consumer does whose only partition's buffer is full, until it fetches; there is room again at once."""
+    place, did = TP("topic", 0), []
+    one: Any = consumer.__new__(consumer)
+    one.app = SimpleNamespace(client_only=False, in_recovery=False)
+    one.flow_active, one.not_waiting_next_records = True, asyncio.Event()
+    one._active_partitions, one._buffered_partitions = {place}, set()
+    one._room = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        did.append(f"sleeps {seconds} s")
+
+    async def wait(event: asyncio.Event, **_: Any) -> None:
+        await event.wait()
+
+    async def getmany(**_: Any) -> dict[Any, Any]:
+        did.append("fetches")
+        return {}
+
+    one.sleep, one.wait, one._getmany = sleep, wait, getmany
+    one.on_buffer_full(place)
+    asyncio.get_running_loop().call_soon(one.on_buffer_drop, place)
+    while "fetches" not in did:
+        await one._wait_next_records(1.0)
+        await asyncio.sleep(0)
+    return did
+
+
+def test_upstream_a_worker_with_full_buffers_sleeps_for_a_second_and_ours_until_there_is_room() -> None:
+    assert asyncio.run(fetched_while_full(Consumer)) == ["sleeps 1 s", "fetches"]
+    assert asyncio.run(fetched_while_full(CappedConsumer)) == ["fetches"]
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
