@@ -196,12 +196,16 @@ class _Watching(threading.Thread):
         self._listener = listener
         self._stopped = stopped
         self._board = Scoreboard()
+        #: Whose final scores have been read themselves: a verdict that is read before them brings them along.
+        self._final: set[tuple[str, str]] = set()
         self._broken: InfraError | None = None
 
     def run(self) -> None:
         try:
             for result in results(self._broker, stopped=self._stopped):
                 self._board.take(result)
+                if isinstance(result, Evaluation) and result.final:
+                    self._final.add((result.pairing, result.candidate))
                 self._listener.result(result, self._board)
                 if self._complete():
                     return
@@ -210,7 +214,7 @@ class _Watching(threading.Thread):
 
     def _complete(self) -> bool:
         # Verdicts have a topic of their own: they may be read before the last evaluations.
-        final = all(one.final for one in self._board.evaluations.values())
+        final = self._final >= self._board.evaluations.keys()
         return final and len(self._board.verdicts) >= self._candidates
 
     def wait(self, patience_s: float) -> Scoreboard:

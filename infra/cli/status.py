@@ -15,6 +15,7 @@ from infra.words.language import Lang, Phrase, language
 from infra.words.said import said
 
 if TYPE_CHECKING:
+    from schemas.events import PlantPaused
     from schemas.pairing import Pairing
 
 
@@ -46,6 +47,7 @@ def status(
         }
     )
     screen.say(f"Kafka {addresses.bootstrap}   MLflow {addresses.mlflow}   facts 사실 {state.number}")
+    _tell_pauses(screen, state.paused)
     health = read_health(addresses.metrics)
     _tell_failures(screen, health, spoken)
     _tell_alarms(screen, state.pairings.values(), spoken)
@@ -98,6 +100,16 @@ def _tell_failures(screen: Screen, health: Mapping[str, Any] | None, lang: Lang)
             what, do = check["what"][lang], check.get("todo", {}).get(lang, "")
             screen.say(f"✗ {check['name']} ({check['since'][:19]} UTC): {what}", "red")
             screen.say(f"  → {do}", "red")
+
+
+def _tell_pauses(screen: Screen, paused: Mapping[str, PlantPaused]) -> None:
+    from infra.words.facts import paused as words
+
+    for ident, why in paused.items():
+        screen.emit({**why.to_dict(), "kind": "paused"})
+        told = words(why)
+        screen.say(f"{ident} is paused: {told.en}", "red")
+        screen.say(f"공장 {ident} 일시 중지: {told.ko}. 재개: fieldproof plant resume {ident}", "red")
 
 
 def _tell_alarms(screen: Screen, pairings: Iterable[Pairing], lang: Lang) -> None:
