@@ -25,12 +25,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from agents.runner import WINDOW
+from benchmarks.speed.load import Load, names
+from benchmarks.speed.models import save as save_model
 from infra.client import Client
 from infra.environments.store import Environments
 from infra.errors import InfraError
@@ -43,7 +44,6 @@ from infra.settings import Addresses, Settings
 from models import child
 from models.contract import Predicted
 from schemas.agreement import Task
-from streams.frames import encode_frame
 from tests.integration import crowd
 from tests.integration.commands import Running
 from tests.integration.plants import Site
@@ -51,7 +51,7 @@ from tests.integration.topic_records import Topics
 
 PARTS = ("overhead", "start", "neighbours")
 
-TAGS = [f"t{number}" for number in range(8)]
+TAGS = names(8)
 ROWS = 500
 
 #: Frames of a round: about a second of work.
@@ -119,25 +119,7 @@ def met(figures: Figures) -> dict[str, bool]:
 
 def save(root: Path, name: str) -> ChildSpec:
     """Train a model of eight tags and save it, once."""
-    import mlflow.sklearn
-    from mlflow.models import infer_signature
-    from sklearn.ensemble import IsolationForest
-    from sklearn.linear_model import LinearRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    path = root / name
-    if not path.exists():
-        rng = np.random.default_rng(1)
-        table = pd.DataFrame(rng.normal(size=(5000, len(TAGS))), columns=TAGS)
-        if name == "forest":
-            model = IsolationForest(n_estimators=100, random_state=0).fit(table)
-        else:
-            model = make_pipeline(StandardScaler(), LinearRegression()).fit(table, table.sum(axis=1))
-        signature = infer_signature(table, model.predict(table))
-        mlflow.sklearn.save_model(
-            model, path, signature=signature, pip_requirements=[], serialization_format="cloudpickle"
-        )
+    path = save_model(root, name, len(TAGS))
     return ChildSpec(model=path, contract=contract_of(path), task=Task.REGRESSION, window=WINDOW)
 
 
@@ -162,12 +144,8 @@ def save_own(root: Path) -> Path:
 
 def frames(count: int) -> list[bytes]:
     """Telemetry as it comes out of the log."""
-    rng = np.random.default_rng(2)
-    times = np.arange(ROWS, dtype=np.int64) * 1_000_000
-    return [
-        encode_frame(times, dict(zip(TAGS, rng.normal(size=(len(TAGS), ROWS)), strict=True)))
-        for _ in range(count)
-    ]
+    load = Load(run="sandbox", rows=ROWS, tags=len(TAGS))
+    return [load.frame(number).value for number in range(count)]
 
 
 # --- a frame --------------------------------------------------------------------------------------------------------

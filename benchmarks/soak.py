@@ -25,15 +25,16 @@ from kafka import KafkaProducer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.sandbox import TAGS, Figures, installation, save
+from benchmarks.sandbox import TAGS, Figures, installation
+from benchmarks.speed.load import Load, Message, assets
+from benchmarks.speed.models import save
+from benchmarks.speed.usage import kind_of, worker_of
 from schemas.agreement import Acceptance, Agreement, Baseline, LabelRule, Limits
 from schemas.requests import StartTrial
 from streams import topics
-from streams.envelope import ARROW, FRAME, FRAME_HEADER, LABEL_FRAME, Headers, headers
-from streams.frames import encode_frame
-from tests.integration.plants import BEGIN_US, MAKER, SECOND_US, Site
+from tests.integration.plants import MAKER, Site
 
-ASSETS = ("m1", "m2")
+ASSETS = assets(2)
 MODELS = ("linear", "forest")
 PAIRING = "soak"
 
@@ -69,7 +70,7 @@ def main() -> None:
 
 def soak(root: Path, console: Console, rows: int, frame_rows: int, rows_s: float) -> Figures:
     """Send the rows at an even pace, wait until all are scored, and say what every process held meanwhile."""
-    models = {name: save(root, name).model for name in MODELS}
+    models = {name: save(root, name, len(TAGS)) for name in MODELS}
     with installation(root / "home") as site_of:
         site = site_of("works", assets=ASSETS, tags=TAGS)
         candidates = _open(site, models)
@@ -118,7 +119,7 @@ def terms() -> Agreement:
     """A sum of eight values that is known a moment later."""
     return Agreement(
         task="regression",
-        assets=ASSETS,
+        assets=tuple(ASSETS),
         inputs=tuple(TAGS),
         labels=LabelRule(deadline_days=1),
         baselines=(Baseline(name="zero", answer=0.0),),
@@ -144,7 +145,9 @@ class Feeder(threading.Thread):
         super().__init__(name="feeder", daemon=True)
         self.frames, self.sent = frames, 0
         self.broken: BaseException | None = None
-        self._site, self._rows, self._pace_s = site, rows, rows / rows_s
+        self._site, self._pace_s = site, rows / rows_s
+        # Machines that take turns; here they share the plant's only partition.
+        self._load = Load(run="soak", rows=rows, tags=len(TAGS), partitions=len(ASSETS))
 
     def run(self) -> None:
         producer = KafkaProducer(bootstrap_servers=self._site.client.bootstrap, acks="all", linger_ms=5)
@@ -153,37 +156,18 @@ class Feeder(threading.Thread):
             for number in range(self.frames + BEHIND):
                 time.sleep(max(0.0, began + number * self._pace_s - time.monotonic()))
                 if number < self.frames:
-                    self._send(producer, number)
+                    self._put(producer, topics.telemetry(self._site.name), self._load.frame(number))
+                    self.sent = number + 1
                 if number >= BEHIND:
-                    self._label(producer, number - BEHIND)
+                    self._put(producer, topics.labels(self._site.name), self._load.label(number - BEHIND))
             producer.flush()
         except Exception as error:  # noqa: BLE001
             self.broken = error
         finally:
             producer.close()
 
-    def _send(self, producer: KafkaProducer, number: int) -> None:
-        times, values = self._frame(number)
-        told = headers(FRAME, source="/soak", ident=f"f{number}", content=ARROW)
-        frame = encode_frame(times, dict(zip(TAGS, values, strict=True)))
-        self._put(producer, topics.telemetry(self._site.name), number, frame, told)
-        self.sent = number + 1
-
-    def _label(self, producer: KafkaProducer, number: int) -> None:
-        times, values = self._frame(number)
-        told = headers(LABEL_FRAME, source="/soak", ident=f"l{number}", content=ARROW)
-        frame = encode_frame(times, {"value": values.sum(axis=0)})
-        where = [*told, (FRAME_HEADER, f"f{number}".encode())]
-        self._put(producer, topics.labels(self._site.name), number, frame, where)
-
-    def _put(self, producer: KafkaProducer, topic: str, number: int, value: bytes, told: Headers) -> None:
-        producer.send(topic, key=ASSETS[number % len(ASSETS)].encode(), value=value, headers=told)
-
-    def _frame(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Times and values of a frame, the same each time it is asked for."""
-        seconds = np.arange(self._rows, dtype=np.int64) + number // len(ASSETS) * self._rows
-        values = np.random.default_rng(number).normal(size=(len(TAGS), self._rows))
-        return BEGIN_US + seconds * SECOND_US, values
+    def _put(self, producer: KafkaProducer, topic: str, one: Message) -> None:
+        producer.send(topic, key=one.key, value=one.value, headers=one.headers)
 
 
 # --- memory ---------------------------------------------------------------------------------------------------------
@@ -210,18 +194,13 @@ class Watched:
 
 
 def name_of(process: psutil.Process) -> str | None:
-    """What a process of an installation is; None where it holds next to nothing."""
-    words = process.cmdline()
-    if process.name() == "java":
-        return "broker"
-    if words[1:3] == ["-m", "infra.worker"]:
-        return Path(words[-1]).stem
-    if any(Path(word).name == "child.py" for word in words) and not words[0].endswith("bwrap"):
-        above = (
-            Path(word).stem for one in process.parents() for word in one.cmdline() if word.endswith(".json")
-        )
-        return f"child of {next(above, 'a runner')}"
-    return None
+    """What a process of an installation is; None where it is neither a worker, a candidate nor the broker."""
+    line = process.cmdline()
+    kind = kind_of(line)
+    if kind == "child":
+        above = (worker_of(one.cmdline()) for one in process.parents())
+        return f"child of {next(filter(None, above), 'a runner')}"
+    return "broker" if kind == "broker" else worker_of(line)
 
 
 def told(held: list[tuple[int, float]], frames: int, rows: int) -> dict[str, float]:

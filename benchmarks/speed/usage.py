@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -45,9 +46,15 @@ def kind_of(line: list[str]) -> str:
         return "other"
     if "confine.py" in told or "child.py" in told:
         return "child"
-    if "infra.worker" in told:
-        spec = line[-1].rpartition("/")[2]
-        return next((kind for kind in ("runner", "scorer", "control") if spec.startswith(kind)), "other")
+    worker = worker_of(line)
+    if worker is not None:
+        return next((kind for kind in ("runner", "scorer", "control") if worker.startswith(kind)), "other")
     if "kafka.Kafka" in told:
         return "broker"
     return "mlflow" if "mlflow" in told else "other"
+
+
+def worker_of(line: list[str]) -> str | None:
+    """The name of the worker that a process is, by its command line; None where it is none, as its guard."""
+    named = "infra.worker" in line and not any(word.endswith("guard.py") for word in line)
+    return Path(line[-1]).stem if named else None

@@ -40,15 +40,20 @@ def _raise(error: Any) -> None:
     raise KafkaException(error)
 
 
+def clients(job: Job) -> tuple[Consumer, Producer]:
+    """Who reads a job's source from its beginning, and who sends."""
+    address = {"bootstrap.servers": job["bootstrap"]}
+    consumer = Consumer({**address, **CONSUMER, "group.id": job["group"]})
+    consumer.assign([TopicPartition(job["source"], number, 0) for number in range(job["partitions"])])
+    return consumer, Producer({**address, **PRODUCER, **DELIVERY})
+
+
 def main() -> None:
     model = model_of(sys.argv[1])
 
     def run(job: Job) -> Answer:
         warm(model, job["tags"], job["rows"], arrays=job["arrays"])
-        address = {"bootstrap.servers": job["bootstrap"]}
-        consumer = Consumer({**address, **CONSUMER, "group.id": job["group"]})
-        producer = Producer({**address, **PRODUCER, **DELIVERY})
-        consumer.assign([TopicPartition(job["source"], number, 0) for number in range(job["partitions"])])
+        consumer, producer = clients(job)
         done, began = 0, time.perf_counter()
         committed = began
         while done < job["messages"]:

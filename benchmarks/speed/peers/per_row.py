@@ -11,9 +11,9 @@ import sys
 import time
 
 import numpy as np
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaException
 
-from benchmarks.speed.peers.loop import COMMIT_S, CONSUMER, DELIVERY, PRODUCER
+from benchmarks.speed.peers.loop import COMMIT_S, clients
 from benchmarks.speed.peers.peer import Answer, Job, model_of, serve, warm
 
 
@@ -22,10 +22,7 @@ def main() -> None:
 
     def run(job: Job) -> Answer:
         warm(model, job["tags"], 1, arrays=True)
-        address = {"bootstrap.servers": job["bootstrap"]}
-        consumer = Consumer({**address, **CONSUMER, "group.id": job["group"]})
-        producer = Producer({**address, **PRODUCER, **DELIVERY})
-        consumer.assign([TopicPartition(job["source"], number, 0) for number in range(job["partitions"])])
+        consumer, producer = clients(job)
         done, began = 0, time.perf_counter()
         committed, until = began, began + job["budget_s"]
         while done < job["messages"] and time.perf_counter() < until:
