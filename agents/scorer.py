@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 BATCH = 512
 WAIT_S = 0.1
 
+#: How long more of them are waited for once one is there, in seconds.
+GATHER_S = 0.005
+
 #: Entries read at a time when a range is folded again.
 BLOCK = 5000
 
@@ -214,6 +217,7 @@ class Scorer:
             found = [await asyncio.wait_for(self._queue.get(), WAIT_S)]
         except TimeoutError:
             return []
+        await asyncio.sleep(GATHER_S)
         while len(found) < BATCH and not self._queue.empty():
             found.append(self._queue.get_nowait())
         return found

@@ -45,6 +45,9 @@ BUFFER = 64
 #: Where messages are small and one agent may not wait for another: an agent whose buffer is full holds up the whole consumer.
 LARGE_BUFFER = 4096
 
+#: How often the other topics of a worker are looked at while an agent's buffer is full, in seconds.
+BESIDE_S = 0.02
+
 #: Seconds between looks for messages that an agent was not given, and how long one may be missing: while the other agents
 #: of the worker are at work, what is missing may only stand behind what they have not taken yet.
 LOOK_S, WITHHELD_S, BEHIND_S = 2.0, 4.0, 60.0
@@ -71,10 +74,12 @@ class CappedConsumer(Consumer):  # type: ignore[misc]
         self._room.set()
 
     async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109
-        """As Faust, which sleeps for a second where the buffers of all partitions are full, whatever room there is meanwhile."""
+        """As Faust, which waits for up to a second where a buffer is full, whatever room there is meanwhile."""
         self._room.clear()
-        if self.flow_active and self._buffered_partitions and not self._get_active_partitions():
-            await self.wait(self._room, timeout=1.0)
+        if self.flow_active and self._buffered_partitions:
+            others = bool(self._get_active_partitions())
+            await self.wait(self._room, timeout=BESIDE_S if others else timeout)
+            timeout = 0.0
         return await super()._wait_next_records(timeout)
 
     def ack(self, message: Any) -> bool:

@@ -55,14 +55,15 @@ def _together(columns: Sequence[np.ndarray]) -> list[_Counted | None]:
     """
     if not columns or not columns[0].size:
         return [None] * len(columns)
-    ordered = np.sort(np.stack(columns), axis=1)
+    ordered = np.sort(np.array(columns), axis=1)
     rows, quarter = ordered.shape[1], ordered.shape[1] // 4
     with np.errstate(all="ignore"):
         spread = ordered[:, rows - 1 - quarter] / 2 - ordered[:, quarter] / 2
         # What is missing stands last.
         plain = np.isfinite(ordered[:, 0]) & np.isfinite(ordered[:, -1]) & (spread > 0)
         scales = np.clip(np.frexp(spread)[1] - _FINE_BITS, _FINEST, _WIDEST)
-        places = np.clip(np.floor(np.ldexp(ordered, -scales[:, None])), -_FARTHEST, _FARTHEST)
+        # A power of two: as exact as ldexp on each value.
+        places = np.clip(np.floor(ordered * np.ldexp(1.0, -scales)[:, None]), -_FARTHEST, _FARTHEST)
     places[~plain] = 0
     begins = np.ones(places.shape, dtype=bool)
     np.not_equal(places[:, 1:], places[:, :-1], out=begins[:, 1:])

@@ -422,13 +422,13 @@ def test_upstream_a_table_loses_an_update_that_the_broker_refuses_and_its_input_
 # --- full buffers -----------------------------------------------------------------------------------------------------
 
 
-async def fetched_while_full(consumer: type[Consumer]) -> list[str]:
-    """What a consumer does whose only partition's buffer is full, until it fetches; there is room again at once."""
+async def fetched_while_full(consumer: type[Consumer], *beside: TP) -> list[str]:
+    """What a consumer does whose partition's buffer is full, until that is fetched from; there is room again at once."""
     place, did = TP("topic", 0), []
     one: Any = consumer.__new__(consumer)
     one.app = SimpleNamespace(client_only=False, in_recovery=False)
     one.flow_active, one.not_waiting_next_records = True, asyncio.Event()
-    one._active_partitions, one._buffered_partitions = {place}, set()
+    one._active_partitions, one._buffered_partitions = {place, *beside}, set()
     one._room = asyncio.Event()
 
     async def sleep(seconds: float) -> None:
@@ -437,22 +437,27 @@ async def fetched_while_full(consumer: type[Consumer]) -> list[str]:
     async def wait(event: asyncio.Event, **_: Any) -> None:
         await event.wait()
 
-    async def getmany(**_: Any) -> dict[Any, Any]:
-        did.append("fetches")
+    async def getmany(*, active_partitions: set[TP], timeout: float) -> dict[Any, Any]:
+        did.append(
+            f"fetches, at most {timeout:g} s" if place in active_partitions else f"waits {timeout:g} s"
+        )
         return {}
 
     one.sleep, one.wait, one._getmany = sleep, wait, getmany
     one.on_buffer_full(place)
     asyncio.get_running_loop().call_soon(one.on_buffer_drop, place)
-    while "fetches" not in did:
+    while not any(one.startswith("fetches") for one in did):
         await one._wait_next_records(1.0)
         await asyncio.sleep(0)
     return did
 
 
-def test_upstream_a_worker_with_full_buffers_sleeps_for_a_second_and_ours_until_there_is_room() -> None:
-    assert asyncio.run(fetched_while_full(Consumer)) == ["sleeps 1 s", "fetches"]
-    assert asyncio.run(fetched_while_full(CappedConsumer)) == ["fetches"]
+def test_upstream_a_worker_with_full_buffers_waits_for_a_second_and_ours_until_there_is_room() -> None:
+    alone, beside = (), (TP("labels", 0),)
+    assert asyncio.run(fetched_while_full(Consumer, *alone)) == ["sleeps 1 s", "fetches, at most 1 s"]
+    assert asyncio.run(fetched_while_full(Consumer, *beside)) == ["waits 1 s", "fetches, at most 1 s"]
+    for others in (alone, beside):
+        assert asyncio.run(fetched_while_full(CappedConsumer, *others)) == ["fetches, at most 0 s"]
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
