@@ -38,7 +38,7 @@ BATCH = 512
 WAIT_S = 0.1
 
 #: How long more of them are waited for once one is there, in seconds.
-GATHER_S = 0.005
+GATHER_S = 0.02
 
 #: Entries read at a time when a range is folded again.
 BLOCK = 5000
