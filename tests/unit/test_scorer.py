@@ -59,6 +59,7 @@ def _look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOOK_S", 0)
     monkeypatch.setattr(module, "CADENCE_S", 0)
     monkeypatch.setattr(module, "WAIT_S", 0.002)
+    monkeypatch.setattr(module, "GATHER_S", 0)
 
 
 class Told:
