@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import faust
 from aiokafka.errors import KafkaError
-from faust.transport.drivers.aiokafka import Consumer
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from mode import Service
 
 from infra import logs
@@ -57,6 +57,37 @@ class MessageWithheld(InfraError):
     """A message stands in its topic and was never handed to the agent that waits for it."""
 
 
+class EndingApp(faust.App):  # type: ignore[misc]
+    """Ends the process where any part of Faust has given up.
+
+    Faust then stops its parts one after the other, for a minute and more, and waits at the end for a thread that is not told to
+    end: the worker would stand there, and nobody would start another one.
+    """
+
+    def _crash(self, reason: BaseException) -> None:
+        crash(reason)
+
+
+class PatientThread(AIOKafkaConsumerThread):  # type: ignore[misc]
+    """Leaves the commits for later while the partitions are being assigned anew.
+
+    Faust asks for what is assigned, which is nothing at such a moment, and gives up over the answer. It happens where topics
+    are subscribed at run time, and seldom: the commit has to fall just between the subscription and the assignment.
+    """
+
+    async def _commit(self, offsets: Any) -> bool:
+        return self._assigned() and bool(await super()._commit(offsets))
+
+    def verify_event_path(self, now: float, tp: Any) -> None:
+        """As Faust, once there are partitions."""
+        if self._assigned():
+            super().verify_event_path(now, tp)
+
+    def _assigned(self) -> bool:
+        subscription = self._ensure_consumer()._subscription.subscription
+        return subscription is not None and subscription.assignment is not None
+
+
 class CappedConsumer(Consumer):  # type: ignore[misc]
     """Commits nothing past a message that an agent was given and has not done.
 
@@ -67,6 +98,9 @@ class CappedConsumer(Consumer):  # type: ignore[misc]
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
         self._room = asyncio.Event()
+
+    def _new_consumer_thread(self) -> PatientThread:
+        return PatientThread(self, loop=self.loop, beacon=self.beacon)
 
     def on_buffer_drop(self, tp: Any) -> None:
         """An agent's buffer has room again."""
@@ -132,7 +166,7 @@ def make_app(name: str, *, bootstrap: str, home: Path, member: str | None, buffe
     lenient.install()
     directory = home / "faust" / name
     directory.mkdir(parents=True, exist_ok=True)
-    app = faust.App(
+    app = EndingApp(
         name,
         broker=[f"kafka://{address}" for address in bootstrap.split(",")],
         datadir=str(directory),

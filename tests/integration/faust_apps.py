@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import faust
+from aiokafka import AIOKafkaConsumer
 from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import IllegalStateError
+from mode import Service
 
 from agents.acknowledge import InOrder
 from agents.ports import or_crash, put
@@ -111,6 +114,28 @@ def brokerless(app: faust.App, told: dict[str, Any]) -> None:
     async def agent(stream: Any) -> None:
         async for event in stream.events():
             say_given(event)
+
+
+def unassigned(app: faust.App, told: dict[str, Any]) -> None:
+    """A commit falls between a subscription and its assignment, and Faust is soon done with stopping its parts."""
+    Service.shutdown_timeout = 1.0
+
+    async def too_early(consumer: Any, offsets: Any = None) -> None:
+        raise IllegalStateError("No partitions assigned")
+
+    AIOKafkaConsumer.commit = too_early
+
+    @app.agent(raw_topic(app, told["topic"]))
+    async def agent(stream: Any) -> None:
+        async for event in stream.events():
+            say_given(event)
+
+    async def careful(stream: Any) -> None:
+        async for arrival in Intake(prefix=told["topic"]).arrivals(stream):
+            arrival.ack()
+
+    if told["way"] == "ours":
+        agent.fun = careful
 
 
 # --- what is sent -----------------------------------------------------------------------------------------------------
@@ -254,7 +279,7 @@ def table(app: faust.App, told: dict[str, Any]) -> None:
 
 RULES = {
     each.__name__: each
-    for each in (raises, decodes, brokerless, sends, slow, idle, stops, throws_away, table)
+    for each in (raises, decodes, brokerless, unassigned, sends, slow, idle, stops, throws_away, table)
 }
 
 

@@ -20,11 +20,12 @@ from typing import Any
 import faust
 import psutil
 import pytest
+from aiokafka.errors import IllegalStateError
 from faust.transport.conductor import Conductor
-from faust.transport.drivers.aiokafka import Consumer
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from faust.types import TP
 
-from infra.faust_worker import BROKEN_WORLD, BUFFER, CappedConsumer, make_app
+from infra.faust_worker import BROKEN_WORLD, BUFFER, CappedConsumer, PatientThread, make_app
 from infra.kafka import admin as kafka_admin
 from infra.kafka.broker import EmbeddedKafka
 from infra.kafka.producer import Producer
@@ -235,6 +236,44 @@ def test_a_worker_whose_membership_has_ended_ends(place: Place) -> None:
     app = place.start("brokerless", "ours")
     assert app.process.wait(60) == BROKEN_WORLD
     assert "the world is broken" in app.log()
+
+
+def test_upstream_a_worker_of_which_a_part_gave_up_stands_for_ever(place: Place) -> None:
+    place.send(b"v")
+    app = place.start("unassigned", "upstream")
+    wait_for(lambda: "Reraising original exception" in app.log(), "the end of its parts", alive=app.alive)
+    assert app.alive() is None
+
+
+def test_a_worker_of_which_a_part_gave_up_ends(place: Place) -> None:
+    place.send(b"v")
+    app = place.start("unassigned", "ours")
+    assert app.process.wait(60) == BROKEN_WORLD
+    assert "the world is broken" in app.log()
+
+
+async def committed_unassigned(thread: type[AIOKafkaConsumerThread]) -> tuple[bool, list[BaseException]]:
+    """What a commit gives, and over what the thread gives up, while the partitions are being assigned anew."""
+    given_up: list[BaseException] = []
+
+    async def commit(offsets: Any) -> None:
+        raise IllegalStateError("No partitions assigned")
+
+    async def give_up(error: BaseException) -> None:
+        given_up.append(error)
+
+    one: Any = object.__new__(thread)
+    moving = SimpleNamespace(subscription=SimpleNamespace(assignment=None))
+    one._consumer = SimpleNamespace(_subscription=moving, commit=commit, assignment=set)
+    one.crash, one.log = give_up, SimpleNamespace(exception=lambda *_: None)
+    one.tp_last_committed_at = {}
+    return await one._commit({}), given_up
+
+
+def test_upstream_a_commit_while_partitions_are_assigned_anew_is_given_up_over_and_ours_comes_later() -> None:
+    done, given_up = asyncio.run(committed_unassigned(AIOKafkaConsumerThread))
+    assert not done and len(given_up) == 1
+    assert asyncio.run(committed_unassigned(PatientThread)) == (False, [])
 
 
 # --- in order, one at a time, and nothing is committed past what is open ----------------------------------------------
