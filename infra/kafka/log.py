@@ -147,19 +147,19 @@ class PairingBoard:
     def __init__(self, bootstrap: str, plant: str) -> None:
         self._bootstrap = bootstrap
         self._topic = topics.pairings(plant)
-        self._pairings: dict[str, Pairing] = {}
+        self._pairings: Mapping[str, Pairing] = {}
         self._listeners: list[Callable[[Pairing], None]] = []
         self._loaded = asyncio.Event()
 
     @property
     def pairings(self) -> Mapping[str, Pairing]:
-        """Pairings by id."""
+        """Pairings by id, as they are now: what is being gone through stays as it is while more is taken."""
         return self._pairings
 
     def on_change(self, listener: Callable[[Pairing], None]) -> None:
         """Call the listener for every pairing there is now, and whenever one changes."""
         self._listeners.append(listener)
-        for pairing in list(self._pairings.values()):
+        for pairing in self._pairings.values():
             listener(pairing)
 
     async def loaded(self) -> None:
@@ -193,6 +193,6 @@ class PairingBoard:
         known = self._pairings.get(pairing.id)
         if known is not None and known.fact >= pairing.fact:
             return
-        self._pairings[pairing.id] = pairing
+        self._pairings = {**self._pairings, pairing.id: pairing}
         for listener in self._listeners:
             listener(pairing)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.structs import ConsumerRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +21,9 @@ from infra import client as client_module
 from infra import errors, supervisor
 from infra.client import Client, NoAnswer, Unknown
 from infra.errors import BrokerUnavailable, InfraError
+from infra.kafka import log
 from infra.kafka.groups import CONTROL, runner_group, scorer_group
+from infra.kafka.log import PairingBoard
 from infra.mlflow.files import UnusableModel, contract_of, digest_of, read_mlmodel
 from infra.mlflow.registry import Registered
 from infra.request_ids import request_id
@@ -27,12 +33,13 @@ from infra.supervisor import RestartPolicy, Workers, wanted
 from infra.worker import WorkerSpec
 from models.contract import Contract
 from schemas.events import Fact, OrganisationRegistered, RequestRefused
-from schemas.pairing import Phase
+from schemas.pairing import Pairing, Phase
 from schemas.parties import Organisation, Role
 from schemas.requests import RegisterOrganisation, Request
 from tests.unit.twins import a_deployment, a_pairing, a_plant, an_agreement
 
 AT = datetime(2026, 3, 2, tzinfo=UTC)
+PLACE = TopicPartition("fp.pairings.plant", 0)
 
 
 # --- the supervisor ---------------------------------------------------------------------------------------------------
@@ -53,6 +60,56 @@ def test_what_has_to_run_is_every_deployment_of_a_pairing_that_is_not_concluded(
     found = wanted({one.id: one for one in (running_, closing, done)})
     assert set(found) == {"a/x", "b/x"}
     assert found["a/x"] == (running_, running_.deployments[0])
+
+
+def test_pairings_that_are_gone_through_stay_as_they_are_while_others_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A supervisor awaits between two pairings; one that changed meanwhile once ended the installation."""
+    states = [
+        a_pairing(ident=name).model_copy(update={"fact": n}) for n, name in enumerate(("a", "b", "a"), 1)
+    ]
+    written: asyncio.Queue[ConsumerRecord[bytes, bytes]] = asyncio.Queue()
+
+    class Topic:
+        """A topic with one partition, a message a look."""
+
+        def assign(self, places: object) -> None: ...
+        async def seek_to_beginning(self, *places: object) -> None: ...
+
+        async def end_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+            return dict.fromkeys(places, 0)
+
+        async def position(self, place: TopicPartition) -> int:
+            return 0
+
+        async def getmany(self, timeout_ms: int) -> dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]:
+            return {PLACE: [await written.get()]}
+
+    @asynccontextmanager
+    async def reader(bootstrap: str, topic: str) -> AsyncIterator[tuple[Topic, list[TopicPartition]]]:
+        yield Topic(), [PLACE]
+
+    async def main() -> None:
+        board, told = PairingBoard("nowhere:9092", "plant"), asyncio.Queue[int]()
+        board.on_change(lambda pairing: told.put_nowait(pairing.fact))
+        following = asyncio.create_task(board.follow())
+        written.put_nowait(a_record(states[0]))
+        assert await told.get() == 1
+        gone_through = iter(board.pairings.values())
+        for pairing in states[1:]:
+            written.put_nowait(a_record(pairing))
+            assert await told.get() == pairing.fact
+        assert list(gone_through) == states[:1]
+        assert board.pairings == {"a": states[2], "b": states[1]}
+        following.cancel()
+
+    def a_record(pairing: Pairing) -> ConsumerRecord[bytes, bytes]:
+        key, value = pairing.id.encode(), pairing.model_dump_json().encode()
+        return ConsumerRecord(PLACE.topic, 0, 0, 0, 0, key, value, None, len(key), len(value), ())
+
+    monkeypatch.setattr(log, "reader", reader)
+    asyncio.run(main())
 
 
 class Process:
