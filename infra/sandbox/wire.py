@@ -14,6 +14,9 @@ from models import child
 #: Process, user and group of a sender, as the kernel tells them.
 _CREDENTIALS = struct.Struct("3i")
 
+#: What may be on the way to a child, in bytes.
+_ROOM_BYTES = 1 << 20
+
 _TEXT_LIMITS = (child.MAX_EXCEPTION, child.MAX_WHERE, child.MAX_TEXT)
 
 
@@ -63,6 +66,8 @@ class Wire:
     def __init__(self, end: socket.socket) -> None:
         self._end = end
         end.setblocking(False)
+        # Several frames, so that the child has work until the platform comes round again; the kernel gives what it allows.
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM_BYTES)
         # The kernel says who sends: the child cannot know its number outside, and would not be believed.
         end.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         #: The process that sent the first message, as it is called out here; 0 before.

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from infra.environments.environment import own_environment
 from infra.sandbox.command import Launch, Level, probe_level
 from infra.sandbox.host import Sandbox, SandboxUnavailable
 from infra.sandbox.process import STDERR_BYTES
+from infra.sandbox.wire import Due, Received, Wire
 from models.contract import Failed, Predicted
 from schemas.agreement import Task
 from tests.contract.children import (
@@ -128,6 +130,29 @@ def test_many_frames_on_their_way_are_answered_each_with_its_own(moods: Shared) 
             assert values(answer) == [n + 0.5] * (n % 7 + 1)
 
     moods.runner.run(main())
+
+
+def test_answers_are_read_together_while_more_is_open_and_at_once_where_nothing_is(
+    moods: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, found = Wire.read, []
+
+    def counted(wire: Wire, dues: Iterable[Due]) -> Received:
+        received = read(wire, dues)
+        found.append(len(received.answers))
+        return received
+
+    async def main(count: int, together: bool) -> list[int]:
+        found.clear()
+        frame = stream({"a": [1.0], "b": [0.5]})
+        asked = (moods.child.predict("burns:0.005", frame, 1, None, 0) for _ in range(count))
+        answers = await asyncio.gather(*asked) if together else [await one for one in asked]
+        assert [values(answer) for answer in answers] == [[1.0]] * count
+        return [one for one in found if one]
+
+    monkeypatch.setattr(Wire, "read", counted)
+    assert moods.runner.run(main(10, False)) == [1] * 10
+    assert len(moods.runner.run(main(60, True))) <= 30
 
 
 def test_a_frame_of_a_mebibyte_passes(moods: Shared) -> None:
