@@ -18,8 +18,8 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,9 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from agents.runner import WINDOW
+from benchmarks.installation import installation
 from benchmarks.speed.load import Load, names
 from benchmarks.speed.models import save as save_model
-from infra.client import Client
 from infra.environments.store import Environments
 from infra.errors import InfraError
 from infra.mlflow.files import contract_of
@@ -40,14 +40,11 @@ from infra.sandbox.candidate import Candidate
 from infra.sandbox.command import Launch, Level, probe_level
 from infra.sandbox.host import Loaded
 from infra.sandbox.spec import ChildSpec
-from infra.settings import Addresses, Settings
+from infra.settings import Settings
 from models import child
 from models.contract import Predicted
 from schemas.agreement import Task
 from tests.integration import crowd
-from tests.integration.commands import Running
-from tests.integration.plants import Site
-from tests.integration.topic_records import Topics
 
 PARTS = ("overhead", "start", "neighbours")
 
@@ -289,9 +286,13 @@ def neighbours(root: Path, level: Level, rounds: int) -> Figures:
     folder.mkdir()
     models = crowd.save_crowd(folder)
     honest = {name: path for name, path in models.items() if name not in crowd.HOSTILE}
-    with installation(root / "home") as site:
-        alone = crowd.hold(site("alone"), honest, seconds=SECONDS, frames_s=FRAMES_S)
-        beside = crowd.hold(site("beside"), models, seconds=SECONDS, frames_s=FRAMES_S)
+    with installation(root / "home") as there:
+        alone = crowd.hold(
+            there.site("alone", assets=crowd.ASSETS), honest, seconds=SECONDS, frames_s=FRAMES_S
+        )
+        beside = crowd.hold(
+            there.site("beside", assets=crowd.ASSETS), models, seconds=SECONDS, frames_s=FRAMES_S
+        )
     worst = max(_quantile(beside, 99, name) / _quantile(alone, 99, name) for name in honest)
     return {
         "alone": {f"p{q}_us": _quantile(alone, q, *honest) for q in (50, 95, 99)},
@@ -305,22 +306,6 @@ def neighbours(root: Path, level: Level, rounds: int) -> Figures:
 
 def _quantile(seen: crowd.Seen, percent: int, *names: str) -> float:
     return float(np.percentile([wall for name in names for wall in seen.walls_us[name]], percent))
-
-
-@contextmanager
-def installation(home: Path) -> Iterator[Callable[..., Site]]:
-    """`fieldproof up` in a home of its own: makes plants by name, and by whatever else a `Site` takes."""
-    up = Running(home, "up", "--json")
-    try:
-        record = up.record("running")
-        addresses = Addresses.model_validate({name: record[name] for name in Addresses.model_fields})
-        topics = Topics(addresses.bootstrap)
-        topics.start()
-        with Client(addresses) as client:
-            yield lambda name, **more: Site(client, topics, name, **{"assets": crowd.ASSETS, **more})
-        topics.stop()
-    finally:
-        up.stop()
 
 
 def show_neighbours(figures: Figures) -> Table:

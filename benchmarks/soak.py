@@ -25,7 +25,8 @@ from kafka import KafkaProducer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.sandbox import TAGS, Figures, installation
+from benchmarks.installation import installation
+from benchmarks.sandbox import TAGS, Figures
 from benchmarks.speed.load import Load, Message, assets
 from benchmarks.speed.models import save
 from benchmarks.speed.usage import kind_of, worker_of
@@ -71,8 +72,8 @@ def main() -> None:
 def soak(root: Path, console: Console, rows: int, frame_rows: int, rows_s: float) -> Figures:
     """Send the rows at an even pace, wait until all are scored, and say what every process held meanwhile."""
     models = {name: save(root, name, len(TAGS)) for name in MODELS}
-    with installation(root / "home") as site_of:
-        site = site_of("works", assets=ASSETS, tags=TAGS)
+    with installation(root / "home") as there:
+        site = there.site("works", assets=ASSETS, tags=TAGS)
         candidates = _open(site, models)
         watched = Watched()
         feeder = Feeder(site, rows // frame_rows, frame_rows, rows_s)

@@ -50,14 +50,20 @@ class Harness:
         self.framer: dict[str, Any] | None = None
 
     def run(self) -> report.Results:
-        """Measure everything."""
-        facts = about() | {"quick": self._given.quick, "scale": self._given.scale}
-        self._servers()
-        if "waiting" in self._parts:
-            self._waiting()
+        """Measure everything; interrupted, what was measured until then."""
+        facts = about() | {"quick": self._given.quick, "scale": self._given.scale, "interrupted": False}
+        try:
+            self._measure()
+        except KeyboardInterrupt:
+            facts["interrupted"] = True
+        return report.results_of(self.rounds, latency=self.latency, framer=self.framer, about=facts)
+
+    def _measure(self) -> None:
         if "framer" in self._parts:
             self.framer = self._framer()
-        return report.results_of(self.rounds, latency=self.latency, framer=self.framer, about=facts)
+        if "waiting" in self._parts:
+            self._waiting()
+        self._servers()
 
     def _servers(self) -> None:
         """One installation after the other, each for what is of one shape."""
@@ -67,10 +73,10 @@ class Harness:
             home = self._home / f"home-{number}"
             try:
                 with installed(home, tags=tags, partitions=partitions) as platform:
-                    for group in groups:
-                        self._contest(platform, group)
                     if not number and "latency" in self._parts:
                         self._latency(platform)
+                    for group in groups:
+                        self._contest(platform, group)
             except Exception as error:  # noqa: BLE001  (told; other parts go on)
                 self._failed(f"{tags} tags, {partitions} partitions", error)
 
@@ -192,6 +198,8 @@ def main() -> None:
     report.draw(results, given.out.with_suffix(".svg"))
     if given.as_json:
         print(json.dumps(results))
+    if results["interrupted"]:
+        sys.exit(130)
 
 
 def _arguments() -> argparse.Namespace:

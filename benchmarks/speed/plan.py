@@ -75,7 +75,7 @@ class Group:
 
 
 BASE = Case(name="base", frames=4000)
-FOREST = Case(name="forest", model="forest", frames=250)
+FOREST = Case(name="forest", model="forest", frames=600)
 
 
 def groups(*, quick: bool, rounds: int) -> tuple[Group, ...]:
@@ -113,16 +113,18 @@ def _full(rounds: int) -> tuple[Group, ...]:
     few = ("predict", "loop", PLATFORM)
     everyone = (*ALONE, *FRAMES, *ROWS, PLATFORM)
     order = sorted(everyone, key=[*PROGRAMS, PLATFORM].index)
+    crowd = replace(FOREST, frames=250, burst=True)
+    # What is promised comes first.
     return (
         _group(BASE, order, rounds),
         _group(FOREST, (*few, "quix-frames"), rounds),
+        _candidates(crowd, (1, 4), rounds),
+        _ten_times(replace(BASE, frames=2000), rounds),
+        _candidates(replace(crowd, frames=100), (16,), min(rounds, 3)),
         _group(replace(BASE, name="mlp", model="mlp", frames=3000), few, rounds),
         _group(replace(BASE, name="rows-1", rows=1, frames=8000), few, rounds),
         _group(replace(BASE, name="rows-50", rows=50, frames=6000), few, rounds),
         _group(replace(BASE, name="rows-5000", rows=5000, frames=600), few, rounds),
-        _candidates(replace(FOREST, burst=True), (1, 4), rounds),
-        _candidates(replace(FOREST, burst=True, frames=100), (16,), min(rounds, 3)),
-        _ten_times(replace(BASE, frames=2000), rounds),
         _group(replace(BASE, name="tags-64", tags=64, frames=1200), few, rounds),
         _group(replace(BASE, name="tags-1000", tags=1000, rows=50, frames=600), few, rounds),
         _group(replace(BASE, name="partitions-8", partitions=8), few, rounds),

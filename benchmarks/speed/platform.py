@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import os
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.installation import START_S, Stuck, installation, wait
 from benchmarks.speed.asking import Peer
 from benchmarks.speed.clock import End, Span, span
 from benchmarks.speed.load import assets, names
 from benchmarks.speed.usage import Usage, usage
-from infra import processes
-from infra.client import Client
-from infra.errors import BrokerUnavailable
 from infra.kafka import admin
-from infra.settings import Settings
 from schemas.agreement import Acceptance, Agreement, LabelRule, Limits, Task
 from schemas.evaluation import Evaluation
 from schemas.events import DeploymentStarted
@@ -29,18 +23,9 @@ from schemas.terms import Quotas
 from streams import topics
 from streams.envelope import LEDGER_OUTCOME
 from streams.ledger_codec import LabelRows, OutcomeRows, decode
-from tests.integration.commands import ROOT, environment
 from tests.integration.plants import MAKER, Site
-from tests.integration.topic_records import Topics
-
-LOOK_S = 0.2
-START_S, PATIENCE_S = 180.0, 900.0
 
 PLANT = "plant"
-
-
-class Stuck(Exception):
-    """What was waited for has not come; says what."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,46 +258,7 @@ def terms(tags: int, partitions: int, candidates: int) -> Agreement:
 
 @contextmanager
 def installed(home: Path, *, tags: int, partitions: int) -> Iterator[Platform]:
-    """`fieldproof up` in a home of its own, with one plant; it ends with this process, however this one ends."""
-    for name in ("KAFKA_BOOTSTRAP_SERVERS", "MLFLOW_TRACKING_URI"):
-        # MLflow writes the latter by itself: it would be that of the installation before.
-        os.environ.pop(name, None)
-    command = [sys.executable, "-m", "infra.cli.main", "up", "--json"]
-    up = processes.start(command, log_path=home / "up.log", env=environment(home), cwd=ROOT, grace_s=20.0)
-    try:
-        client = _connected(home, up)
-        seen = Topics(client.bootstrap)
-        seen.start()
-        try:
-            with Peer("sender", log=home / "sender.log") as sender, client:
-                site = Site(
-                    client, seen, PLANT, assets=assets(partitions), tags=names(tags), partitions=partitions
-                )
-                yield Platform(pid=up.pid, site=site, sender=sender, partitions=partitions)
-        finally:
-            seen.stop()
-    finally:
-        up.stop(60.0)
-
-
-def _connected(home: Path, up: processes.Process) -> Client:
-    found: list[Client] = []
-
-    def look() -> bool:
-        if not up.alive():
-            raise Stuck(f"`fieldproof up` ended: {up.log_tail(5)}")
-        with suppress(BrokerUnavailable):
-            found.append(Client.connect(Settings(home=home)))
-        return bool(found)
-
-    wait(look, "`fieldproof up`", timeout_s=START_S)
-    return found[0]
-
-
-def wait(look: Callable[[], bool], what: str, *, timeout_s: float = PATIENCE_S) -> None:
-    """Look now and then until it is so. Raises Stuck."""
-    deadline = time.monotonic() + timeout_s
-    while not look():
-        if time.monotonic() > deadline:
-            raise Stuck(f"waited {timeout_s:g} s for {what}")
-        time.sleep(LOOK_S)
+    """An installation of its own with one plant."""
+    with installation(home) as there, Peer("sender", log=home / "sender.log") as sender:
+        site = there.site(PLANT, assets=assets(partitions), tags=names(tags), partitions=partitions)
+        yield Platform(pid=there.pid, site=site, sender=sender, partitions=partitions)

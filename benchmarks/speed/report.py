@@ -144,7 +144,11 @@ def _waiting(rounds: Sequence[dict[str, Any]]) -> dict[str, float] | None:
 
 def promises(results: Results) -> Table:
     """Each promise with its figure."""
-    table = Table(title="quick: for a first look" if results["quick"] else None)
+    remarks = [
+        ("quick", "quick: for a first look"),
+        ("interrupted", "interrupted: the rest was not measured"),
+    ]
+    table = Table(title="; ".join(text for name, text in remarks if results[name]) or None)
     for column in ("", "promise", "figure", "bound", "met"):
         table.add_column(column, justify="right" if column == "figure" else "left")
     for one in PROMISES:

@@ -15,7 +15,7 @@ from benchmarks.speed.clock import span
 from benchmarks.speed.ratios import FURTHER, RATIOS, Ratio, medians, ratio_of
 from benchmarks.speed.usage import kind_of
 
-ABOUT = {"date": "2026-03-02T00:00:00+00:00", "quick": False}
+ABOUT = {"date": "2026-03-02T00:00:00+00:00", "quick": False, "interrupted": False}
 
 
 def rounds(who: str, *speeds: float, case: str = "base", **more: Any) -> list[dict[str, Any]]:
