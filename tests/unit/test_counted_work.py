@@ -112,7 +112,6 @@ def test_a_frame_reaches_the_candidate_in_the_memory_in_which_it_came() -> None:
 
 def test_the_runner_calls_as_often_for_a_thousand_rows_as_for_fifty() -> None:
     few, many = runner_calls(50), runner_calls(1000)
-    print("RUN", few, many)
     assert few <= RUNNER_CALLS
     assert many <= few * 1.02
 
@@ -224,7 +223,6 @@ def fold_calls(rows: int) -> float:
 
 def test_the_scorer_calls_as_often_for_a_thousand_rows_as_for_fifty() -> None:
     few, many = fold_calls(50), fold_calls(1000)
-    print("FOLD", few, many)
     assert few <= SCORER_CALLS
     assert many <= few * 1.05
 
