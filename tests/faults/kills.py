@@ -118,16 +118,22 @@ def _run(seeds: list[int], out: Path, *, attempt: int) -> None:
                         sink.write(json.dumps(told) + "\n")
                     print(json.dumps(told), file=sys.stderr, flush=True)
                     if not whole(told):
+                        _keep_logs(world, seed, out)
                         break  # what goes on there may weigh on the next ones
             except Exception:
                 traceback.print_exc()
-                kept = out.parent / f"kill-{seed}-{time.time():.0f}"
-                for logs in ("logs", "kafka/logs"):
-                    shutil.copytree(world.home / logs, kept / logs)
-                kept.joinpath("up.err").write_text("\n".join(world.up.err))
-                print(f"seed {seed} ended in an error; the logs are in {kept}", file=sys.stderr, flush=True)
+                _keep_logs(world, seed, out)
             finally:
                 world.stop()
+
+
+def _keep_logs(world: World, seed: int, out: Path) -> None:
+    """Put what the processes of a seed have logged beside the results."""
+    kept = out.parent / f"kill-{seed}-{time.time():.0f}"
+    for logs in ("logs", "kafka/logs"):
+        shutil.copytree(world.home / logs, kept / logs)
+    kept.joinpath("up.err").write_text("\n".join(world.up.err))
+    print(f"seed {seed} is not whole; the logs are in {kept}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
