@@ -323,10 +323,17 @@ def guarded(body: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]
         try:
             await body()
         except Exception as error:  # noqa: BLE001
-            crash(error)
+            crash(_cause(error))
 
     task.__name__ = getattr(body, "__name__", "task")
     return task
+
+
+def _cause(error: Exception) -> Exception:
+    """What a group of tasks ended of, where it is one error."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        (error,) = error.exceptions
+    return error
 
 
 def run(app: faust.App) -> NoReturn:

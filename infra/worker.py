@@ -197,17 +197,18 @@ def scorer_app(spec: WorkerSpec) -> faust.App:
         await scorer.process(entered.arrivals(stream))
 
     async def keep_scores() -> None:
-        following = asyncio.create_task(board.follow())
-        await board.loaded()
-        working = asyncio.gather(
-            following,
-            labels.background(),
-            scorer.background(),
-            told.watch(app, entered),
-            entered.watch(app, told),
-        )
-        ready.set()
-        await working
+        # In a group, whatever fails ends all of it: also what is still waited for at the start.
+        async with asyncio.TaskGroup() as group:
+            group.create_task(board.follow())
+            await board.loaded()
+            for working in (
+                labels.background(),
+                scorer.background(),
+                told.watch(app, entered),
+                entered.watch(app, told),
+            ):
+                group.create_task(working)
+            ready.set()
 
     app.agent(raw_topic(app, topics.labels(plant)), name="labels", concurrency=1)(take_labels)
     app.agent(raw_topic(app, topics.ledger(plant)), name="scorer", concurrency=1)(fold_ledger)
@@ -255,15 +256,17 @@ def runner_app(spec: WorkerSpec) -> faust.App:
         await runner.process(intake.arrivals(stream))
 
     async def keep_running() -> None:
-        following = asyncio.create_task(board.follow())
-        await board.loaded()
-        runner.ledger_bytes = await largest_message(spec.bootstrap, topics.ledger(plant))
-        starting = asyncio.create_task(_start(spec, predictor, runner, board))
-        await runner.begin()
-        await starting
-        working = asyncio.gather(following, runner.background(), intake.watch(app))
-        ready.set()
-        await working
+        # In a group, whatever fails ends all of it: also what is still waited for at the start.
+        async with asyncio.TaskGroup() as group:
+            group.create_task(board.follow())
+            await board.loaded()
+            runner.ledger_bytes = await largest_message(spec.bootstrap, topics.ledger(plant))
+            starting = group.create_task(_start(spec, predictor, runner, board))
+            await runner.begin()
+            await starting
+            group.create_task(runner.background())
+            group.create_task(intake.watch(app))
+            ready.set()
 
     app.agent(raw_topic(app, topics.telemetry(spec.plant.id)), name="runner", concurrency=1)(serve)
     app.task(guarded(keep_running))

@@ -52,8 +52,8 @@ async def reader(bootstrap: str, topic: str) -> AsyncIterator[tuple[AIOKafkaCons
         max_partition_fetch_bytes=FETCH_BYTES,
         metadata_max_age_ms=5000,
     )
-    await consumer.start()
     try:
+        await consumer.start()
         found = consumer.partitions_for_topic(topic)
         if not found:
             raise TopicMissing(f"topic {topic} does not exist; `fieldproof up` creates it")

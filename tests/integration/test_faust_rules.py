@@ -20,16 +20,17 @@ from typing import Any
 import faust
 import psutil
 import pytest
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaConnectionError
 from faust.transport.conductor import Conductor
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from faust.types import TP
 
+from infra import faust_worker
 from infra.faust_worker import BROKEN_WORLD, BUFFER, CappedConsumer, PatientThread, make_app
 from infra.kafka import admin as kafka_admin
 from infra.kafka.broker import EmbeddedKafka
 from infra.kafka.producer import Producer
-from infra.worker import WorkerSpec, control_app, runner_app, scorer_app
+from infra.worker import APPS, WorkerSpec, control_app
 from streams.topics import TopicSpec
 from tests.integration.commands import ROOT, Json, environment, wait_for
 from tests.unit.twins import a_deployment, a_pairing, a_plant
@@ -547,7 +548,7 @@ def specs(home: Path) -> dict[str, WorkerSpec]:
 def test_every_worker_has_one_handler_an_agent_no_tables_and_the_capped_commit(
     tmp_path: Path, kind: str
 ) -> None:
-    app = {"control": control_app, "scorer": scorer_app, "runner": runner_app}[kind](specs(tmp_path)[kind])
+    app = APPS[kind](specs(tmp_path)[kind])
     assert {agent.concurrency for agent in app.agents.values()} == {1}
     assert not app.tables
     assert not app.in_transaction
@@ -555,6 +556,23 @@ def test_every_worker_has_one_handler_an_agent_no_tables_and_the_capped_commit(
     # A topic whose bytes Faust would decode, an agent would never be told of.
     assert {channel.value_serializer for channel in app.topics} <= {"raw"}
     assert all(agent.channel.value_serializer == "raw" for agent in app.agents.values())
+
+
+@pytest.mark.parametrize("kind", ["control", "scorer", "runner"])
+def test_a_worker_whose_broker_went_away_before_its_own_tasks_began_ends(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faust begins them once partitions are assigned; one that waited for ever would keep its partitions meanwhile."""
+    ended: list[BaseException] = []
+    monkeypatch.setattr(faust_worker, "crash", ended.append)
+    app = APPS[kind](specs(tmp_path)[kind])
+
+    async def main() -> None:
+        for task in app._app_tasks:
+            await asyncio.wait_for(task(), 60)
+
+    asyncio.run(main())
+    assert [type(one) for one in ended] == [KafkaConnectionError]
 
 
 def test_a_topic_that_appears_later_is_looked_for_at_once(tmp_path: Path) -> None:
