@@ -186,11 +186,12 @@ def test_a_worker_told_to_stop_in_the_middle_of_a_frame_finishes_it_or_has_it_ha
     # The next frame is at the model for three seconds.
     os.kill(pid, signal.SIGTERM)
     wait_for(lambda: worker_pid(up.home, name) not in (None, pid), "another worker")
+    # Before the end of the trial: a worker that is wanted no longer has no figures.
+    told = f'fieldproof_worker_restarts_total{{worker="{name}"}} 1.0'
+    wait_for(lambda: told in figures(client.addresses.metrics), "the restart among the figures")
     site.complete(1000)
     site.wait_counts("stopped-1", "slow-model-v1", rows_in=13)
     site.end("stopped-1")
     verdict = site.verdict("stopped-1", "slow-model-v1")
     assert settled(verdict.evaluation.counts) == {"rows_in": 13, "scored": 13}
     assert verdict.evaluation.audit.frames == 7
-    told = f'fieldproof_worker_restarts_total{{worker="{name}"}} 1.0'
-    wait_for(lambda: told in figures(client.addresses.metrics), "the restart among the figures")
