@@ -38,7 +38,7 @@ def histograms(batch: pa.RecordBatch, tags: Sequence[str]) -> tuple[TagHistogram
         _histogram(tag, values, most)
         if known is None or known[1].size > most
         else TagHistogram.model_construct(
-            tag=tag, scale=known[0], bins=tuple(known[1].tolist()), counts=tuple(known[2].tolist())
+            tag=tag, scale=known[0], bins=tuple(known[1].tolist()), counts=tuple(known[2].tolist()), missing=0
         )
         for tag, values, known in zip(tags, columns, together, strict=True)
     )

@@ -60,7 +60,8 @@ class Frame:
     def times(self) -> np.ndarray:
         """Times of the rows: int64, microseconds since 1970, shape (n,)."""
         column = self.batch.column(self.batch.schema.get_field_index(TS))
-        return np.asarray(column.cast(pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)
+        # Checked to be microseconds with none missing: the same bytes, read as whole numbers.
+        return np.asarray(column.view(pa.int64()).to_numpy())
 
 
 def micros(moment: datetime) -> int:

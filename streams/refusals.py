@@ -56,15 +56,19 @@ class Recent:
     def __init__(self, limit: RejectLimit) -> None:
         self._limit = limit
         self._last: deque[Rejected | None] = deque(maxlen=limit.last)
+        #: Of these; counted along, as every message is noted.
+        self._rejected = 0
 
     def note(self, why: Rejected | None) -> None:
         """One more; None where it was taken."""
+        if len(self._last) == self._limit.last and self._last[0] is not None:
+            self._rejected -= 1
         self._last.append(why)
+        self._rejected += why is not None
 
     def too_many(self) -> bool:
         """Whether more were rejected than may be."""
-        rejected = sum(why is not None for why in self._last)
-        return rejected >= self._limit.at_least and rejected > self._limit.share * len(self._last)
+        return self._rejected >= self._limit.at_least and self._rejected > self._limit.share * len(self._last)
 
     def told(self, topic: str) -> Rejections:
         """The figures, where any was rejected."""
