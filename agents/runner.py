@@ -19,8 +19,9 @@ from agents.acknowledge import InOrder
 from agents.line import Line
 from agents.ports import Board, Crash, Log, Sender, or_crash
 from agents.reports import Reports
+from agents.room import Room
 from models.baselines import rows_before
-from models.contract import Failed, Predicted, Predictor
+from models.contract import WINDOW, Failed, Predicted, Predictor
 from schemas.faults import Fault
 from schemas.ledger import Covered, Ended, Outcome, Started
 from schemas.pairing import Deployment, Pairing
@@ -36,8 +37,8 @@ from streams.ledger_codec import Entry, OutcomeRows, encode
 from streams.refusals import rejected_message
 from streams.slices import codes_of
 
-#: Frames between the broker and the ledger at one time.
-WINDOW = 16
+#: What the frames between the broker and the ledger may hold together, in bytes; `WINDOW` bounds their number.
+WINDOW_BYTES = 32 * topics.FRAME_BYTES
 
 #: Seconds after which offsets that were passed are told to the ledger although no due frame follows.
 FLUSH_S = 0.5
@@ -90,6 +91,8 @@ class Work:
     arrivals: list[Arrival]
     sent: list[Awaitable[object]]
     answer: Awaitable[list[Message]]
+    #: What it holds of the room, in bytes.
+    size: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +194,7 @@ class Runner:
         self._agreed = set(assignment.pairing.agreement.assets)
         self._lanes: dict[int, Lane] = {}
         self._work: asyncio.Queue[Work] = asyncio.Queue(maxsize=WINDOW)
+        self._room = Room(WINDOW_BYTES)
         #: Held from closing a range of offsets until its work is queued: a full queue lets the last comer in first.
         self._order = asyncio.Lock()
         self._acknowledge = InOrder(window=WINDOW, crash=crash)
@@ -266,11 +270,13 @@ class Runner:
         if not self._due(record, asset):
             await self._pass(lane, arrival, asset)
             return
+        size = len(record.value or b"")
+        await self._room.enter(size)
         async with self._order:
             first = lane.first
             passed, sent = lane.clear(record.offset)
             answer = asyncio.ensure_future(self._answer(record, asset, first, lane.context))
-            await self._work.put(Work(arrivals=[*passed, arrival], sent=sent, answer=answer))
+            await self._work.put(Work(arrivals=[*passed, arrival], sent=sent, answer=answer, size=size))
 
     async def _pass(self, lane: Lane, arrival: Arrival, asset: str) -> None:
         record = arrival.record
@@ -424,7 +430,9 @@ class Runner:
                 raise
             except BaseException as error:
                 self._crash(error)
-            await self._acknowledge.put(work.arrivals, asyncio.gather(*work.sent, *sent))
+            written = asyncio.gather(*work.sent, *sent)
+            written.add_done_callback(lambda _, size=work.size: self._room.leave(size))
+            await self._acknowledge.put(work.arrivals, written)
 
     async def _flush(self) -> None:
         """Cover offsets that were passed when no due frame has followed for a while."""

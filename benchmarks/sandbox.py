@@ -29,7 +29,6 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from agents.runner import WINDOW
 from benchmarks.installation import installation
 from benchmarks.speed.load import Load, names
 from benchmarks.speed.models import save as save_model
@@ -42,7 +41,7 @@ from infra.sandbox.host import Loaded
 from infra.sandbox.spec import ChildSpec
 from infra.settings import Settings
 from models import child
-from models.contract import Predicted
+from models.contract import WINDOW, Predicted
 from schemas.agreement import Task
 from tests.integration import crowd
 
@@ -117,7 +116,7 @@ def met(figures: Figures) -> dict[str, bool]:
 def save(root: Path, name: str) -> ChildSpec:
     """Train a model of eight tags and save it, once."""
     path = save_model(root, name, len(TAGS))
-    return ChildSpec(model=path, contract=contract_of(path), task=Task.REGRESSION, window=WINDOW)
+    return ChildSpec(model=path, contract=contract_of(path), task=Task.REGRESSION)
 
 
 def save_own(root: Path) -> Path:

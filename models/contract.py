@@ -21,6 +21,9 @@ METADATA_KEY = "fieldproof"
 TS = "ts"
 ASSET = "asset"
 
+#: Frames that are with a candidate at one time, at most: those between the broker and the ledger.
+WINDOW = 64
+
 #: Signature types that a tag's values can be handed over as.
 TAG_TYPES = frozenset({"double", "float", "long", "integer", "boolean"})
 

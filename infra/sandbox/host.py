@@ -298,7 +298,9 @@ class Sandbox:
             self._turns.popleft()
             if not turn.answered.done():
                 turn.answered.set_result(outcome)
-        self._cpu_ns, self._pace_s = cpu, wall_ns / len(turns) / 1e9
+        # What it computed for, where that is known: one that had to wait for a core would be left waiting longer still.
+        busy_ns = min(wall_ns, cpu_ns) if cpu_ns > 0 else wall_ns
+        self._cpu_ns, self._pace_s = cpu, busy_ns / len(turns) / 1e9
         if self._turns:
             self._turns[0].since_ns = now
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from infra.environments.environment import Environment, own_environment
 from infra.sandbox.command import Launch
 from models import child
-from models.contract import Contract
+from models.contract import WINDOW, Contract
 from schemas.agreement import Agreement, Task
 
 #: Of the sources that a place in a fault may lie in: the most of them, and the most bytes of each.
@@ -40,7 +40,7 @@ class ChildSpec:
     #: Whether a fault's text is its whole traceback: for those whose model it is, not for a plant.
     tracebacks: bool = False
     #: Frames that may be on their way at once.
-    window: int = 16
+    window: int = WINDOW
 
     @classmethod
     def agreed(

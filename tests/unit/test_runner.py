@@ -13,8 +13,9 @@ import pytest
 
 from agents import runner as module
 from agents.reports import Reports
-from agents.runner import MOST_PASSED, WINDOW, Assignment, Runner
+from agents.runner import MOST_PASSED, WINDOW_BYTES, Assignment, Runner
 from models.baselines import Baselines
+from models.contract import WINDOW
 from schemas.agreement import Baseline, Task
 from schemas.ledger import Covered, Ended, Started
 from schemas.pairing import Deployment, Pairing
@@ -382,6 +383,33 @@ def test_the_window_is_bounded() -> None:
     asyncio.run(scenario())
 
 
+def test_the_window_is_bounded_in_bytes_as_well() -> None:
+    async def scenario() -> None:
+        world = World(model=Model(at_once=None))
+        # Bytes that nobody reads behind the rows: they are held as well.
+        value = frame_bytes(0) + bytes(topics.FRAME_BYTES - len(frame_bytes(0)))
+        fit = WINDOW_BYTES // len(value)
+        assert fit < WINDOW
+        for number in range(fit + 3):
+            world.broker.append(TELEMETRY, value, key=b"pump-1", listed=arrow(f"f{number}"))
+        async with world.running():
+            taking = await waiting(world.take())
+            assert len(world.asking.asked) == fit
+            world.asking.asked[0].answers(1.0)
+            await until(lambda: len(world.asking.asked) == fit + 1)
+            await settle()
+            assert len(world.asking.asked) == fit + 1
+            for asked in world.asking.asked:
+                if not asked.answer.done():
+                    asked.answers(1.0)
+            world.asking.at_once = 1.0
+            await taking
+            await until(lambda: len(world.done) == fit + 3)
+        assert world.done == list(range(fit + 3))
+
+    asyncio.run(scenario())
+
+
 def test_no_more_than_a_window_of_outcomes_waits_for_the_broker() -> None:
     async def scenario() -> None:
         world = World()
@@ -667,7 +695,7 @@ def test_the_line_stops_where_too_many_frames_are_refused_and_control_is_told() 
     async def scenario() -> None:
         strict = a_plant().model_copy(update={"rejects": RejectLimit(share=0.2, last=10, at_least=3)})
         world = World(plant=strict)
-        for number in range(40):
+        for number in range(8 + 2 * WINDOW):
             value = frame_bytes(number * 10) if number < 5 else b"nonsense"
             world.broker.append(TELEMETRY, value, key=b"pump-1", listed=arrow(f"f{number}"))
         async with world.running():
