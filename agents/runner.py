@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -431,8 +432,11 @@ class Runner:
             except BaseException as error:
                 self._crash(error)
             written = asyncio.gather(*work.sent, *sent)
-            written.add_done_callback(lambda _, size=work.size: self._room.leave(size))
+            written.add_done_callback(partial(self._written, work.size))
             await self._acknowledge.put(work.arrivals, written)
+
+    def _written(self, size: int, _: object) -> None:
+        self._room.leave(size)
 
     async def _flush(self) -> None:
         """Cover offsets that were passed when no due frame has followed for a while."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -49,25 +50,34 @@ class Contest:
     def rounds(self) -> Iterator[Round]:
         """Every turn of every round: `case`, `who`, `round`, and either `error` or `rows`, `seconds`, `rows_s` and more."""
         with ExitStack() as stack:
-            peers = {name: stack.enter_context(self._peer(name)) for name in self._programs()}
-            self._fill(peers.values())
+            peers = {
+                name: [stack.enter_context(self._peer(name, beside)) for beside in range(count)]
+                for name, count in self._programs().items()
+            }
+            self._fill(chain.from_iterable(peers.values()))
             for number in range(1, self.group.rounds + 1):
                 for turn in self.group.turns:
                     told = {"case": turn.case.name, "who": turn.who, "round": number}
                     try:
-                        measured = self._measure(turn, peers.get(PROGRAMS.get(turn.who, "")), number)
+                        measured = self._measure(turn, peers.get(PROGRAMS.get(turn.who, ""), []), number)
                     except Exception as error:  # noqa: BLE001  (told; the others go on)
                         measured = {"error": f"{type(error).__name__}: {error}"}
                     yield told | measured
 
-    def _programs(self) -> list[str]:
-        return list(dict.fromkeys(PROGRAMS[turn.who] for turn in self.group.turns if turn.who != PLATFORM))
+    def _programs(self) -> dict[str, int]:
+        """How many processes of each program are needed at most; who reads Kafka is one."""
+        found: dict[str, int] = {}
+        for turn in self.group.turns:
+            if turn.who != PLATFORM:
+                count = turn.case.candidates if turn.who in ALONE else 1
+                found[PROGRAMS[turn.who]] = max(found.get(PROGRAMS[turn.who], 0), count)
+        return found
 
-    def _peer(self, program: str) -> Peer:
-        """A program with the model of the group's one case."""
+    def _peer(self, program: str, beside: int) -> Peer:
+        """A program with the model of the group, or with the one of that candidate."""
         case = next(turn.case for turn in self.group.turns if PROGRAMS.get(turn.who) == program)
-        path = models.save(self.home, case.model, case.tags)
-        return Peer(program, str(path), log=self.home / f"{program}.log")
+        path = models.save(self.home, case.model, case.tags, beside)
+        return Peer(program, str(path), log=self.home / f"{program}-{beside}.log")
 
     def _fill(self, peers: Iterable[Peer]) -> None:
         """Put the rows where those read them who read Kafka, while their models are being loaded."""
@@ -96,8 +106,8 @@ class Contest:
         """More rows than anybody gets through in the time."""
         return 40_000 if self.quick else 120_000
 
-    def _measure(self, turn: Turn, peer: Peer | None, number: int) -> Round:
-        if peer is None:
+    def _measure(self, turn: Turn, peers: Sequence[Peer], number: int) -> Round:
+        if not peers:
             return self._platform(turn.case)
         by_rows = turn.who.endswith("-rows") or turn.who == "per-row"
         budget_s = (
@@ -120,7 +130,9 @@ class Contest:
             "budget_s": budget_s,
         }
         each = 1 if by_rows else turn.case.rows
-        return _alone(peer, job, each) if turn.who in ALONE else self._through_kafka(peer, job, each)
+        if turn.who in ALONE:
+            return _alone(peers[: turn.case.candidates], job, each)
+        return self._through_kafka(peers[0], job, each)
 
     def _through_kafka(self, peer: Peer, job: dict[str, Any], each: int) -> Round:
         """By the broker's clock, from the first result to the last."""
@@ -169,15 +181,20 @@ def told(measured: Measured, case: Case) -> Round:
     }
 
 
-def _alone(peer: Peer, job: dict[str, Any], each: int) -> Round:
-    """By its own clock: it has nothing to do with the broker."""
-    answer = peer.run(job)
-    rows = answer["messages"] * each
+def _alone(peers: Sequence[Peer], job: dict[str, Any], each: int) -> Round:
+    """By their own clocks: they have nothing to do with the broker. Side by side, until the last one is done."""
+    for peer in peers:
+        peer.ready()
+    for peer in peers:
+        peer.begin(job)
+    answers = [peer.wait() for peer in peers]
+    seconds = max(answer["seconds"] for answer in answers)
+    rows = min(answer["messages"] for answer in answers) * each
     return {
         "rows": rows,
-        "seconds": answer["seconds"],
-        "rows_s": rows / answer["seconds"],
-        "cpu_s": answer["cpu_s"],
+        "seconds": seconds,
+        "rows_s": rows / seconds,
+        "cpu_s": sum(answer["cpu_s"] for answer in answers),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 #: Who reads frames through Kafka, and from which program; `…-arrays` hands the model bare arrays instead of a table.
@@ -43,7 +43,7 @@ class Case:
     #: Frames of a round: some seconds of work.
     frames: int
     partitions: int = 1
-    #: Candidates of the platform that are given the same frames.
+    #: Candidates of the platform that are given the same frames; of those alone, processes side by side.
     candidates: int = 1
     #: Whether frames come while every candidate is loaded, and count from then on; else they are there before it starts.
     burst: bool = False
@@ -118,7 +118,7 @@ def _full(rounds: int) -> tuple[Group, ...]:
     return (
         _group(BASE, order, rounds),
         _group(FOREST, (*few, "quix-frames"), rounds),
-        _candidates(crowd, (1, 4), rounds),
+        _candidates(crowd, (1, 4), rounds, who=("predict", PLATFORM)),
         _ten_times(replace(BASE, frames=2000), rounds),
         _candidates(replace(crowd, frames=100), (16,), min(rounds, 3)),
         _group(replace(BASE, name="mlp", model="mlp", frames=3000), few, rounds),
@@ -135,9 +135,9 @@ def _group(case: Case, who: Iterable[str], rounds: int) -> Group:
     return Group(turns=tuple(Turn(case=case, who=one) for one in who), rounds=rounds)
 
 
-def _candidates(case: Case, counts: Iterable[int], rounds: int) -> Group:
-    cases = (replace(case, name=f"candidates-{count}", candidates=count) for count in counts)
-    return Group(turns=tuple(Turn(case=one, who=PLATFORM) for one in cases), rounds=rounds)
+def _candidates(case: Case, counts: Iterable[int], rounds: int, *, who: Sequence[str] = (PLATFORM,)) -> Group:
+    cases = [replace(case, name=f"candidates-{count}", candidates=count) for count in counts]
+    return Group(turns=tuple(Turn(case=case, who=one) for case in cases for one in who), rounds=rounds)
 
 
 def _ten_times(case: Case, rounds: int) -> Group:

@@ -64,6 +64,11 @@ FURTHER: dict[str, Ratio] = {
         over=Side(case="times-10", field="evaluated_seconds"),
         under=Side(case="times-1", field="evaluated_seconds"),
     ),
+    # What the machine itself makes of four models at once, with nothing around them.
+    "four_vs_one_predict_forest": Ratio(
+        over=Side(case="candidates-4", who="predict", field="seconds"),
+        under=Side(case="candidates-1", who="predict", field="seconds"),
+    ),
     "four_vs_one_forest_evaluated": Ratio(
         over=Side(case="candidates-4", field="evaluated_seconds"),
         under=Side(case="candidates-1", field="evaluated_seconds"),
