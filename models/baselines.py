@@ -15,6 +15,7 @@ import pyarrow as pa
 from models.contract import TS, Failed, Predicted
 from schemas.agreement import Agreement
 from schemas.baselines import Baseline, Rule
+from schemas.columns import array_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,7 @@ class Baselines:
         batches = [frame] if context is None else [_batch(context), frame]
         return Given(
             asset=asset,
-            times_us=frame.column(TS).cast(pa.int64()).to_numpy(zero_copy_only=False),
+            times_us=array_of(frame.column(TS)),
             values={tag: np.concatenate([_values(batch, tag) for batch in batches]) for tag in self._tags},
         )
 
@@ -94,7 +95,7 @@ def _batch(stream: bytes | memoryview) -> pa.RecordBatch:
 
 
 def _values(batch: pa.RecordBatch, tag: str) -> np.ndarray:
-    return np.asarray(batch.column(tag).cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+    return array_of(batch.column(tag).cast(pa.float64(), safe=False))
 
 
 def _way(baseline: Baseline, agreement: Agreement, pairing: str, constant: float | None) -> Way | None:

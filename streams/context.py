@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from schemas.columns import column_of
 from streams.frames import encode_batch
 
 
@@ -35,4 +36,4 @@ class Context:
             batch = pa.Table.from_batches([kept, batch]).combine_chunks().to_batches()[0]
         start = max(0, batch.num_rows - self.rows)
         # A copy, so that the few rows do not keep their whole frame in memory.
-        self._kept[asset] = batch.take(np.arange(start, batch.num_rows))
+        self._kept[asset] = batch.take(column_of(np.arange(start, batch.num_rows), pa.int64()))

@@ -14,6 +14,7 @@ from itertools import chain
 import numpy as np
 import pyarrow as pa
 
+from schemas.columns import array_of
 from schemas.ledger import TagHistogram
 
 DAY_US = 24 * 60 * 60 * 1_000_000
@@ -32,7 +33,7 @@ MOST_BINS, MOST_BINS_OF_ALL = 256, 80_000
 def histograms(batch: pa.RecordBatch, tags: Sequence[str]) -> tuple[TagHistogram, ...]:
     """How the values of each tag in a frame are spread; the columns are float64, missing and infinite values count as missing."""
     most = min(MOST_BINS, MOST_BINS_OF_ALL // max(1, len(tags)))
-    columns = [batch.column(tag).to_numpy(zero_copy_only=False) for tag in tags]
+    columns = [array_of(batch.column(tag)) for tag in tags]
     together = _together(columns)
     return tuple(
         _histogram(tag, values, most)

@@ -9,6 +9,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from schemas.agreement import Agreement, LabelValue
+from schemas.columns import array_of
 from schemas.labels import LABEL_RECORD, IntervalLabel, PointLabel, Watermark, Withdrawal
 from schemas.ledger import Label, LabelFrame, Source
 from schemas.ledger import Watermark as WatermarkEntry
@@ -86,7 +87,7 @@ def _points(record: RawRecord, asset: str) -> Points | Rejected:
         id=record.ident,
         asset=asset,
         frame=frame,
-        times_us=np.asarray(times.cast(pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64),
+        times_us=array_of(times),
         values=values.to_pylist(),
     )
 

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
+from schemas.columns import array_of, column_of
 from schemas.ledger import (
     PLAIN_ENTRY,
     Closed,
@@ -115,8 +116,8 @@ def encode(entry: Entry, *, source: str, ident: str) -> tuple[bytes, bytes, Head
 
 
 def _with_rows(meta: bytes, times_us: np.ndarray, columns: dict[str, np.ndarray]) -> bytes:
-    arrays: list[pa.Array[Any]] = [pa.array(times_us, type=pa.int64())]
-    arrays += [pa.array(values, type=_type_of(name)) for name, values in columns.items()]
+    arrays: list[pa.Array[Any]] = [column_of(times_us, pa.int64())]
+    arrays += [column_of(values, _type_of(name)) for name, values in columns.items()]
     fields: list[pa.Field[Any]] = [
         pa.field("ts_us", pa.int64()),
         *(pa.field(name, _type_of(name)) for name in columns),
@@ -196,5 +197,5 @@ def _open(value: bytes) -> tuple[bytes, np.ndarray, dict[str, np.ndarray]]:
     kinds = [pa.int64(), *map(_type_of, names)]
     if batch.schema.types != kinds or any(column.null_count for column in batch.columns):
         raise ValueError(f"the rows of an entry are {first}, int64, and columns of numbers without nulls")
-    times, *columns = [column.to_numpy(zero_copy_only=False) for column in batch.columns]
+    times, *columns = map(array_of, batch.columns)
     return batch.schema.metadata[META], times, dict(zip(batch.schema.names[1:], columns, strict=True))

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
+from schemas.columns import array_of
 from schemas.slices import Slice
 
 HOUR_US = 3_600_000_000
@@ -39,7 +40,7 @@ def _codes(batch: pa.RecordBatch, times_us: np.ndarray, one: Slice, zone: str) -
         # Before the day's first start the last shift of the day before goes on.
         codes = (np.searchsorted(one.starts, hours, side="right") - 1) % len(one.starts)
         return np.where(hours < 0, -1, codes)
-    values = batch.column(one.tag or "").to_numpy(zero_copy_only=False)
+    values = array_of(batch.column(one.tag or ""))
     return np.where(np.isnan(values), -1, np.searchsorted(one.cuts or (), values, side="right"))
 
 

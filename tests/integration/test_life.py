@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from mlflow.tracking import MlflowClient
 
@@ -155,6 +156,26 @@ def test_a_candidate_that_comes_late_sees_the_rows_from_the_pairings_first_frame
     assert (found.confusion["anomaly/anomaly"], found.confusion["anomaly/normal"]) == (15, 15)
     site.end("late-2")
     assert site.verdict("late-2", name).evaluation.counts == found.counts
+
+
+def test_workers_at_work_hold_none_of_the_libraries_that_models_are_made_with(
+    shared: Shared, models: Path
+) -> None:
+    """pandas alone would take 40 MB of each, and a second of its first frame."""
+    site = shared.site("life-lean")
+    site.open("lean-1", agreement())
+    name = site.submit("lean-1", models / "threshold", "lean").candidate.id
+    site.label("all", 0, 100, "anomaly")
+    site.frame("f-1", 0, [1, 0, 1])
+    site.complete(100)
+    site.wait_counts("lean-1", name, rows_in=3, scored=3)
+    site.wait_counts("lean-1", "no-alarm", rows_in=3, scored=3)
+    workers = (f"runner.lean-1/{name}", "runner.lean-1/baselines", f"scorer.{site.name}", "control")
+    for worker in workers:
+        process = psutil.Process(worker_pid(shared.home, worker) or 0)
+        libraries = {Path(one.path).parent for one in process.memory_maps()}
+        held = {part for path in libraries for part in path.parts} & {"pandas", "scipy", "sklearn"}
+        assert (worker, held) == (worker, set())
 
 
 def test_a_candidate_that_raises_and_hangs_has_failed_rows_and_the_pairing_still_concludes(
