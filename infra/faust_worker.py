@@ -155,7 +155,7 @@ class CappedConsumer(Consumer):  # type: ignore[misc]
 class PlainProducer(Producer):  # type: ignore[misc]
     """Hands messages to aiokafka as they are.
 
-    Faust tells a signal of each that nobody here listens to, which costs as much as a tenth of a frame.
+    Faust tells a signal of each that nobody here listens to, which costs a runner a twentieth of its time.
     """
 
     async def send(

@@ -184,8 +184,6 @@ def told(measured: Measured, case: Case) -> Round:
 def _alone(peers: Sequence[Peer], job: dict[str, Any], each: int) -> Round:
     """By their own clocks: they have nothing to do with the broker. Side by side, until the last one is done."""
     for peer in peers:
-        peer.ready()
-    for peer in peers:
         peer.begin(job)
     answers = [peer.wait() for peer in peers]
     seconds = max(answer["seconds"] for answer in answers)

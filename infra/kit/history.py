@@ -11,6 +11,7 @@ import numpy as np
 
 from schemas.agreement import Agreement
 from schemas.base import Offsets
+from schemas.columns import array_of
 from schemas.ledger import Started, Watermark
 from schemas.pairing import Pairing
 from schemas.parties import Plant
@@ -206,7 +207,7 @@ class _Taking:
             partition=record.partition,
             offset=record.offset,
             times_us=frame.times(),
-            values=np.column_stack([column.to_numpy(zero_copy_only=False) for column in columns]),
+            values=np.column_stack([array_of(column) for column in columns]),
         )
 
     def _once(self, frames: list[_Taken]) -> list[_Taken]:
