@@ -163,7 +163,8 @@ def scorer_app(spec: WorkerSpec) -> faust.App:
     """The scorer of a plant, with its labels agent."""
     assert spec.plant is not None
     plant = spec.plant.id
-    app = make_app(spec.group, bootstrap=spec.bootstrap, home=spec.home, member=f"{spec.group}-0")
+    member = f"{spec.group}-0"
+    app = make_app(spec.group, bootstrap=spec.bootstrap, home=spec.home, member=member, gathers=True)
     board = PairingBoard(spec.bootstrap, plant)
     reading = TopicLog(spec.bootstrap)
     sender = FaustSender(app)
