@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.elementary import exp_minus_one
-from models.exact import Exact, as_fraction, exact_sum, published, square_root
+from models.exact import as_fraction, exact_sum, exact_sums, published, square_root
 from models.metrics.sums import Piece, Sums, defined
 
 _MOST = sys.float_info.max
@@ -31,18 +31,11 @@ class RegressionMetrics:
             return self.zero()
         error, other = _errors(truth, answers), truth != 0
         with np.errstate(over="ignore"):
-            relative = np.minimum(np.abs(error[other]) / np.abs(truth[other]), _MOST)
-        errors, truths = Exact.of(error), Exact.of(truth)
-        return (
-            int(truth.size),
-            errors.total_of_sizes(),
-            errors.total_of_squares(),
-            errors.total(),
-            truths.total(),
-            truths.total_of_squares(),
-            int(truth.size - relative.size),
-            exact_sum(relative),
-        )
+            relative = np.minimum(np.abs(error) / np.abs(np.where(other, truth, 1.0)), _MOST)
+        terms = np.array([error, truth, np.abs(error), np.where(other, relative, 0.0)])
+        (errors, truths, sizes, relatives), (error_squares, truth_squares) = exact_sums(terms, squares=2)
+        zeros = int(truth.size - np.count_nonzero(other))
+        return int(truth.size), sizes, error_squares, errors, truths, truth_squares, zeros, relatives
 
     def piece(self, times_us: np.ndarray, truth: np.ndarray, answers: np.ndarray) -> Piece:
         return ()

@@ -5,13 +5,22 @@ from __future__ import annotations
 import math
 import sys
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.exact import Exact, as_fraction, exact_sum, exact_sum_of_squares, published, square_root
+from models.exact import (
+    _MOST,
+    as_fraction,
+    exact_sum,
+    exact_sum_of_squares,
+    exact_sums,
+    published,
+    square_root,
+)
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 LISTS = st.lists(FINITE, max_size=40)
@@ -29,8 +38,16 @@ def test_a_sum_of_squares_is_that_of_the_fractions(values: list[float]) -> None:
 
 @given(LISTS)
 def test_a_sum_of_sizes_is_that_of_the_fractions(values: list[float]) -> None:
-    sizes = Exact.of(np.array(values)).total_of_sizes()
+    sizes = exact_sum(np.abs(np.array(values)))
     assert as_fraction(sizes) == sum(abs(Fraction(one)) for one in values)
+
+
+@given(st.lists(st.tuples(FINITE, FINITE, FINITE), max_size=20))
+def test_rows_that_are_summed_together_come_to_what_each_comes_to_alone(values: list[Any]) -> None:
+    rows = np.array(values, dtype=float).reshape(-1, 3).T
+    sums, squares = exact_sums(rows, squares=2)
+    assert sums == [exact_sum(row) for row in rows]
+    assert squares == [exact_sum_of_squares(row) for row in rows[:2]]
 
 
 @given(LISTS, st.integers(0, 40), st.randoms(use_true_random=False))
@@ -50,14 +67,13 @@ def test_the_smallest_and_the_largest_floats_can_be_summed_and_squared(extreme: 
     assert as_fraction(exact_sum_of_squares(values)) == 3 * Fraction(extreme) ** 2
 
 
-def test_many_terms_of_one_size_do_not_leave_64_bits() -> None:
-    values = np.full((1 << 22) + 5, np.nextafter(16.0, 1.0))
+def test_many_terms_of_one_size_do_not_leave_what_a_float_holds_exactly() -> None:
+    values = np.full(_MOST + 5, np.nextafter(16.0, 1.0))
     # The lowest power of the first part makes all others be shifted as far as it goes.
     values[0] = 1.0
     rest = values.size - 1
     assert as_fraction(exact_sum(values)) == 1 + rest * Fraction(values[1])
     assert as_fraction(exact_sum_of_squares(values)) == 1 + rest * Fraction(values[1]) ** 2
-    assert as_fraction(Exact.of(-values[:-5]).total_of_sizes()) == 1 + (rest - 5) * Fraction(values[1])
 
 
 @pytest.mark.parametrize("endless", [math.inf, -math.inf, math.nan])
