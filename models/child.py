@@ -232,8 +232,10 @@ class Candidate:
 
     def __init__(self, config: dict[str, Any]) -> None:
         import mlflow.pyfunc
+        import pandas as pd
 
         self._columns: list[tuple[str, str]] = [(name, type_) for name, type_ in config["columns"]]
+        self._header = pd.Index([name for name, _ in self._columns])
         self._special = {"ts": config["with_ts"], "asset": config["with_asset"]}
         self._plain = all(type_ == "double" for _, type_ in self._columns)
         self.n_columns = 2 if config["score"] else 1
@@ -260,13 +262,12 @@ class Candidate:
             block = np.empty((len(self._columns), n))
             for row, (name, _) in zip(block, self._columns, strict=True):
                 _fill(row, parts, name)
-            return pd.DataFrame(block.T, columns=self._names(), copy=False)
+            # The names are looked over once, and not for every frame by pandas and again by scikit-learn; a view of
+            # them, so that what a model writes on its table stays there.
+            return pd.DataFrame(block.T, columns=self._header.view(), copy=False)
         return pd.DataFrame(
             {name: self._series(parts, asset, n, name, type_) for name, type_ in self._columns}
         )
-
-    def _names(self) -> list[str]:
-        return [name for name, _ in self._columns]
 
     def _series(self, parts: list[Any], asset: str, n: int, name: str, type_: str) -> Any:
         import numpy as np

@@ -37,16 +37,14 @@ def histograms(batch: pa.RecordBatch, tags: Sequence[str]) -> tuple[TagHistogram
     together = _together(columns)
     return tuple(
         _histogram(tag, values, most)
-        if known is None or known[1].size > most
-        else TagHistogram.model_construct(
-            tag=tag, scale=known[0], bins=tuple(known[1].tolist()), counts=tuple(known[2].tolist()), missing=0
-        )
+        if known is None or len(known[1]) > most
+        else TagHistogram.model_construct(tag=tag, scale=known[0], bins=known[1], counts=known[2], missing=0)
         for tag, values, known in zip(tags, columns, together, strict=True)
     )
 
 
 #: The power of two of the bins' width, the bins in order and their counts.
-_Counted = tuple[int, np.ndarray, np.ndarray]
+_Counted = tuple[int, tuple[int, ...], tuple[int, ...]]
 
 
 def _together(columns: Sequence[np.ndarray]) -> list[_Counted | None]:
@@ -62,18 +60,23 @@ def _together(columns: Sequence[np.ndarray]) -> list[_Counted | None]:
         spread = ordered[:, rows - 1 - quarter] / 2 - ordered[:, quarter] / 2
         # What is missing stands last.
         plain = np.isfinite(ordered[:, 0]) & np.isfinite(ordered[:, -1]) & (spread > 0)
-        scales = np.clip(np.frexp(spread)[1] - _FINE_BITS, _FINEST, _WIDEST)
+        scales = np.minimum(np.maximum(np.frexp(spread)[1] - _FINE_BITS, _FINEST), _WIDEST)
         # A power of two: as exact as ldexp on each value.
-        places = np.clip(np.floor(ordered * np.ldexp(1.0, -scales)[:, None]), -_FARTHEST, _FARTHEST)
-    places[~plain] = 0
-    begins = np.ones(places.shape, dtype=bool)
-    np.not_equal(places[:, 1:], places[:, :-1], out=begins[:, 1:])
+        places = np.floor(ordered * np.ldexp(1.0, -scales)[:, None])
+    np.minimum(np.maximum(places, -_FARTHEST, out=places), _FARTHEST, out=places)
+    if not plain.all():
+        places[~plain] = 0
+    # Where a bin begins, in the values of all tags one after the other; the end stands last.
+    begins = np.ones(places.size + 1, dtype=bool)
+    of_tags = begins[:-1].reshape(places.shape)
+    np.not_equal(places[:, 1:], places[:, :-1], out=of_tags[:, 1:])
     first = np.flatnonzero(begins)
-    bins, counts = places.ravel()[first].astype(np.int64), np.diff(first, append=places.size)
-    ends = np.cumsum(begins.sum(axis=1)).tolist()
+    bins = places.ravel()[first[:-1]].astype(np.int64).tolist()
+    counts = (first[1:] - first[:-1]).tolist()
+    ends = np.searchsorted(first, np.arange(1, len(columns) + 1) * rows).tolist()
     found: list[_Counted | None] = []
     for scale, begin, end, alone in zip(scales.tolist(), [0, *ends], ends, ~plain, strict=False):
-        found.append(None if alone else (scale, bins[begin:end], counts[begin:end]))
+        found.append(None if alone else (scale, tuple(bins[begin:end]), tuple(counts[begin:end])))
     return found
 
 

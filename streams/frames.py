@@ -145,7 +145,8 @@ def read_arrow(value: bytes) -> pa.RecordBatch | Rejected:
             if opened_bytes(value) > OPEN_BYTES:
                 return Rejected(reason="too_large", detail=_TOO_MUCH)
             batch = reader.read_next_batch()
-            if batch.nbytes > OPEN_BYTES or batch.num_rows > MAX_ROWS:
+            # Columns may lie on top of one another in the stream: as numbers side by side they would not.
+            if batch.num_rows > MAX_ROWS or 8 * batch.num_rows * batch.num_columns > OPEN_BYTES:
                 return Rejected(reason="too_large", detail=_TOO_MUCH)
             batch.validate(full=True)
             if next(iter(reader), None) is not None:

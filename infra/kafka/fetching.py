@@ -24,7 +24,9 @@ class PromptFetcher(Fetcher):  # type: ignore[misc]
 
     def _get_actions_per_node(self, assignment: Any) -> Any:
         """As aiokafka, of whatever partition something is still held."""
-        self._fetch_max_wait_ms = min(BESIDE_MS, self._whole_wait_ms) if self._records else self._whole_wait_ms
+        self._fetch_max_wait_ms = (
+            min(BESIDE_MS, self._whole_wait_ms) if self._records else self._whole_wait_ms
+        )
         return super()._get_actions_per_node(assignment)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.child import Answers, Nonsense
+from models.child import Answers, Candidate, Nonsense
+from streams.frames import encode_frame
 
 ANOMALY = Answers("anomaly", ["normal", "anomaly"], score=False)
 STATES = Answers("classification", ["idle", "run", "fault"], score=False)
@@ -138,3 +139,24 @@ def test_a_long_value_is_shown_shortly() -> None:
     with pytest.raises(Nonsense) as caught:
         read(STATES, ["x" * 10_000])
     assert len(str(caught.value)) < 200
+
+
+def test_what_a_model_writes_on_its_table_is_gone_with_the_frame() -> None:
+    seen: list[Any] = []
+
+    def scribble(table: Any) -> np.ndarray:
+        seen.append((list(table.columns), table.columns.name, table.to_numpy().tolist()))
+        table.columns.name = "mine"
+        table["more"] = 1.0
+        table.columns = ["x", "y", "z"]
+        table.loc[:] = 9.0
+        return np.zeros(2)
+
+    one = object.__new__(Candidate)
+    one._columns, one._plain, one._header = [("a", "double"), ("b", "double")], True, pd.Index(["a", "b"])
+    one._answers, one._predict = NUMBERS, scribble
+    times = np.array([0, 1])
+    frame = memoryview(encode_frame(times, {"a": np.array([1.0, 2.0]), "b": np.array([3.0, 4.0])}))
+    for _ in range(2):
+        one.predict("m1", memoryview(b""), 0, frame, 2)
+    assert seen == [(["a", "b"], None, [[1.0, 3.0], [2.0, 4.0]])] * 2

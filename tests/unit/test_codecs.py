@@ -19,6 +19,7 @@ from streams import envelope, topics
 from streams.envelope import ARROW, FRAME_HEADER, JSON, RawRecord
 from streams.frames import (
     MAX_ROWS,
+    OPEN_BYTES,
     Frame,
     decode_frame,
     encode_batch,
@@ -203,13 +204,22 @@ def test_a_frame_has_one_batch() -> None:
 
 def test_a_frame_may_be_so_large_and_no_larger() -> None:
     assert refused(decode_frame(record(b" " * (FRAME_BYTES + 1), content=JSON))) == "too_large"
+    assert refused(decode_frame(record(compressed(rows=MAX_ROWS + 1, tags=0)))) == "too_large"
+    # A byte a value, and eight as the numbers that candidates get.
+    columns = OPEN_BYTES // (8 * MAX_ROWS)
+    assert isinstance(decode_frame(record(compressed(rows=MAX_ROWS, tags=columns - 1))), Frame)
+    assert refused(decode_frame(record(compressed(rows=MAX_ROWS, tags=columns)))) == "too_large"
+
+
+def compressed(*, rows: int, tags: int) -> bytes:
+    """A frame of small numbers in few bytes."""
+    columns: dict[str, Any] = {"ts": pa.array(np.arange(rows)).cast(UTC_US)}
+    columns |= {f"t{number}": pa.array(np.zeros(rows, dtype=np.int8)) for number in range(tags)}
+    wide = pa.RecordBatch.from_pydict(columns)
     sink = pa.BufferOutputStream()
-    times = pa.array(np.arange(MAX_ROWS + 1)).cast(UTC_US)
-    long = pa.RecordBatch.from_pydict({"ts": times})
-    options = pa.ipc.IpcWriteOptions(compression="zstd")
-    with pa.ipc.new_stream(sink, long.schema, options=options) as writer:
-        writer.write_batch(long)
-    assert refused(decode_frame(record(bytes(sink.getvalue())))) == "too_large"
+    with pa.ipc.new_stream(sink, wide.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_batch(wide)
+    return bytes(sink.getvalue())
 
 
 def test_the_key_is_the_machine() -> None:

@@ -11,6 +11,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,13 @@ def table_of(value: bytes, tags: list[str], *, arrays: bool) -> Any:
     block = np.empty((len(tags), batch.num_rows))
     for row, tag in zip(block, tags, strict=True):
         row[:] = batch.column(tag).to_numpy(zero_copy_only=True)
-    return block.T if arrays else pd.DataFrame(block.T, columns=tags, copy=False)
+    return block.T if arrays else pd.DataFrame(block.T, columns=_header(tuple(tags)), copy=False)
+
+
+@cache
+def _header(tags: tuple[str, ...]) -> pd.Index:
+    """The names of a table's columns, made once: pandas and scikit-learn look every new one over."""
+    return pd.Index(tags)
 
 
 def answers_of(model: Any, table: Any) -> bytes:
