@@ -18,15 +18,13 @@ BESIDE_MS = 50
 class PromptFetcher(Fetcher):  # type: ignore[misc]
     """Waits for long only where nothing else is waited for by whoever reads."""
 
-    def __init__(self, *given: Any, **more: Any) -> None:
-        super().__init__(*given, **more)
-        self._whole_wait_ms = self._fetch_max_wait_ms
+    def __init__(self, *given: Any, fetch_max_wait_ms: int, **more: Any) -> None:
+        super().__init__(*given, fetch_max_wait_ms=fetch_max_wait_ms, **more)
+        self._waits_ms = (fetch_max_wait_ms, min(fetch_max_wait_ms, BESIDE_MS))
 
     def _get_actions_per_node(self, assignment: Any) -> Any:
         """As aiokafka, of whatever partition something is still held."""
-        self._fetch_max_wait_ms = (
-            min(BESIDE_MS, self._whole_wait_ms) if self._records else self._whole_wait_ms
-        )
+        self._fetch_max_wait_ms = self._waits_ms[bool(self._records)]
         return super()._get_actions_per_node(assignment)
 
 
