@@ -143,7 +143,7 @@ def test_a_request_is_one_call_of_the_kernel_and_nothing_of_it_is_put_together_b
 def a_child(predict: Callable[[pd.DataFrame], np.ndarray]) -> child.Candidate:
     """A loaded candidate."""
     loaded = child.Candidate.__new__(child.Candidate)
-    loaded._columns = [(tag, "double") for tag in TAGS]
+    loaded._columns, loaded._header = [(tag, "double") for tag in TAGS], pd.Index(TAGS)
     loaded._special, loaded._plain, loaded.n_columns = {"ts": False, "asset": False}, True, 1
     loaded._answers = child.Answers(Task.REGRESSION, [], score=False)
     loaded._predict = predict
