@@ -77,10 +77,11 @@ class EndingApp(faust.App):  # type: ignore[misc]
 
 
 class PatientThread(AIOKafkaConsumerThread):  # type: ignore[misc]
-    """Lets the broker gather where the app says so, and leaves commits for later while the partitions are being assigned anew.
+    """Lets the broker gather where the app says so, and loses nothing while the partitions are being assigned anew.
 
-    Faust asks for what is assigned, which is nothing at such a moment, and gives up over the answer. It happens where topics
-    are subscribed at run time, and seldom: the commit has to fall just between the subscription and the assignment.
+    A commit is left for later then: Faust asks for what is assigned, which is nothing at such a moment, and gives up over the
+    answer. It happens where topics are subscribed at run time, and seldom: the commit has to fall just between the subscription
+    and the assignment.
     """
 
     def _create_worker_consumer(self, transport: Any) -> Any:
@@ -88,6 +89,20 @@ class PatientThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         if self.app.gathers:
             consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = GATHERED_BYTES, GATHERED_MS
         return consumer
+
+    async def seek_to_committed(self) -> Any:
+        """As Faust, and to the beginning where nothing is committed."""
+        return await self.call_thread(self._seek_back)
+
+    async def _seek_back(self) -> Any:
+        """What was fetched and thrown away meanwhile is fetched again; aiokafka leaves partitions without a commit where they are."""
+        consumer = self._ensure_consumer()
+        committed = await consumer.seek_to_committed()
+        for place in [one for one, offset in committed.items() if not offset]:
+            if place in consumer.assignment():
+                # Where the log begins later, the broker says so, and the first message that is there comes.
+                consumer.seek(place, 0)
+        return committed
 
     async def _commit(self, offsets: Any) -> bool:
         return self._assigned() and bool(await super()._commit(offsets))

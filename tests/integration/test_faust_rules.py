@@ -20,7 +20,9 @@ from typing import Any
 import faust
 import psutil
 import pytest
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import IllegalStateError, KafkaConnectionError
+from aiokafka.structs import TopicPartition
 from faust.transport.conductor import Conductor
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from faust.types import TP
@@ -275,6 +277,42 @@ def test_upstream_a_commit_while_partitions_are_assigned_anew_is_given_up_over_a
     done, given_up = asyncio.run(committed_unassigned(AIOKafkaConsumerThread))
     assert not done and len(given_up) == 1
     assert asyncio.run(committed_unassigned(PatientThread)) == (False, [])
+
+
+# --- positions after the partitions were assigned anew ----------------------------------------------------------------
+
+
+async def fetched_again(place: Place, thread: type[AIOKafkaConsumerThread]) -> int:
+    """Where a consumer goes on that has fetched the first message and committed nothing, when it is told to go back."""
+    consumer = AIOKafkaConsumer(
+        place.topic,
+        bootstrap_servers=place.bootstrap,
+        group_id=f"{place.group}-{thread.__name__}",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    one: Any = object.__new__(thread)
+    one._consumer = consumer
+
+    async def at_once(go_back: Any) -> Any:
+        return await go_back()
+
+    one.call_thread = at_once
+    await consumer.start()
+    try:
+        assert (await consumer.getone()).offset == 0
+        assert await one.seek_to_committed() == {TopicPartition(place.topic, 0): None}
+        return int((await consumer.getone()).offset)
+    finally:
+        await consumer.stop()
+
+
+def test_upstream_what_was_fetched_and_not_committed_is_passed_over_before_the_first_commit_and_ours_comes_again(
+    place: Place,
+) -> None:
+    place.send(b"first", b"second")
+    assert asyncio.run(fetched_again(place, AIOKafkaConsumerThread)) == 1
+    assert asyncio.run(fetched_again(place, PatientThread)) == 0
 
 
 # --- in order, one at a time, and nothing is committed past what is open ----------------------------------------------
