@@ -227,7 +227,10 @@ def tried(story: Story) -> None:
     begin_s, until_s = first[1].events()[1]
     site.label("mistaken", begin_s, until_s + 2 * STEP_S, "anomaly", asset="m1")
     site.complete(end_s, asset="m1")
-    story.half = story.wait(lambda one: one.counts.scored == labelled["m1"], "the first machine's labels")
+    story.half = story.wait(
+        lambda one: (one.counts.rows_in, one.counts.scored) == (rows, labelled["m1"]),
+        "all rows, and the first machine's labels",
+    )
 
     for i, one in enumerate(second):
         story.label_frame(f"told-{one.ident}", one, named=i % 2 == 0)
