@@ -279,6 +279,25 @@ def test_upstream_a_commit_while_partitions_are_assigned_anew_is_given_up_over_a
     assert asyncio.run(committed_unassigned(PatientThread)) == (False, [])
 
 
+def end_of_what_is_gone(thread: type[AIOKafkaConsumerThread]) -> int:
+    """The end of a partition that was assigned to another worker while its messages were being handed out."""
+    consumer: Any = object.__new__(AIOKafkaConsumer)
+    consumer._subscription = SimpleNamespace(is_assigned=lambda place: False)
+    # It was never started: there is nothing to close.
+    consumer._closed = True
+    one: Any = object.__new__(thread)
+    one._consumer, one.consumer = consumer, SimpleNamespace(in_transaction=False)
+    return int(one.highwater(TP("t", 0)))
+
+
+def test_upstream_handing_out_a_message_of_a_partition_that_is_gone_ends_the_worker_and_ours_goes_on() -> (
+    None
+):
+    with pytest.raises(AssertionError, match="not assigned"):
+        end_of_what_is_gone(AIOKafkaConsumerThread)
+    assert end_of_what_is_gone(PatientThread) == 0
+
+
 # --- positions after the partitions were assigned anew ----------------------------------------------------------------
 
 
