@@ -53,6 +53,10 @@ class Send:
     headers: Headers
 
 
+#: A broker and a zombie take their time: more than one of each only makes a seed longer.
+ONCE: frozenset[Target] = frozenset({"broker", "zombie"})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kill:
     """A process that is hit; `draw` chooses among those that there are."""
@@ -79,7 +83,7 @@ class Plan:
 
 
 def plan_of(seed: int, *, attempt: int = 0) -> Plan:
-    """The plan of a seed; a further attempt is the same load with more kills."""
+    """The plan of a seed; a further attempt is the same load with the same kills and more."""
     rng = Random(seed)
     agreement = _agreement(rng)
     # Kills strike where frames have just come in a burst: there a worker has much in hand.
@@ -88,7 +92,12 @@ def plan_of(seed: int, *, attempt: int = 0) -> Plan:
     for partition, asset in enumerate(ASSETS):
         _Sender(plan, rng, partition, asset).fill()
     plan.sends.sort(key=lambda one: LOAD_S if one.at_s is None else one.at_s)
-    plan.kills = _kills(Random(f"{seed}-{attempt}"), 4 + 3 * attempt, strikes)
+    plan.kills = _kills(Random(f"{seed}-0"), 4, strikes)
+    if attempt:
+        hit = {one.target for one in plan.kills}
+        more = _kills(Random(f"{seed}-{attempt}"), 3 * attempt, strikes)
+        plan.kills += [one for one in more if one.target not in (hit & ONCE)]
+        plan.kills.sort(key=lambda one: one.at_s)
     plan.joins_s = sorted(rng.uniform(0, LOAD_S / 4) for _ in range(DEPLOYMENTS))
     return plan
 
@@ -116,8 +125,7 @@ def _kills(rng: Random, count: int, strikes: Sequence[float]) -> list[Kill]:
     """At least one runner, its second and one more, most of them within a moment of a burst."""
     drawn = rng.choices(list(WEIGHTS), weights=list(WEIGHTS.values()), k=rng.randint(count - 2, count))
     targets: list[Target] = ["runner", "second", *drawn]
-    # One broker and one zombie take their time: more of them only make a seed longer.
-    once = [one for n, one in enumerate(targets) if one not in ("broker", "zombie") or one not in targets[:n]]
+    once = [one for n, one in enumerate(targets) if one not in ONCE or one not in targets[:n]]
     return sorted(
         (
             Kill(

@@ -42,7 +42,10 @@ def test_a_seed_always_does_the_same() -> None:
     assert (one.sends, one.kills, one.agreement) == (again.sends, again.kills, again.agreement)
     assert one.sends != other.sends
     assert plan_of(7, attempt=1).sends == one.sends
-    assert len(plan_of(7, attempt=3).kills) > len(one.kills)
+    first, more = plan_of(OTHER_SEED), plan_of(OTHER_SEED, attempt=3)
+    assert set(first.kills) < set(more.kills)
+    hit = [one.target for one in more.kills]
+    assert (hit.count("broker"), hit.count("zombie")) == (1, 1)
 
 
 RESULT: Json = {
