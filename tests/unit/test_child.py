@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.child import Answers, Candidate, Nonsense
+from models.child import Answers, Nonsense
 from streams.frames import encode_frame
+from tests.unit.test_counted_work import TAGS, a_child
 
 ANOMALY = Answers("anomaly", ["normal", "anomaly"], score=False)
 STATES = Answers("classification", ["idle", "run", "fault"], score=False)
@@ -152,11 +153,9 @@ def test_what_a_model_writes_on_its_table_is_gone_with_the_frame() -> None:
         table.loc[:] = 9.0
         return np.zeros(2)
 
-    one = object.__new__(Candidate)
-    one._columns, one._plain, one._header = [("a", "double"), ("b", "double")], True, pd.Index(["a", "b"])
-    one._answers, one._predict = NUMBERS, scribble
-    times = np.array([0, 1])
-    frame = memoryview(encode_frame(times, {"a": np.array([1.0, 2.0]), "b": np.array([3.0, 4.0])}))
+    one = a_child(scribble)
+    values = dict(zip(TAGS, np.array([[1.0, 2.0], [3.0, 4.0]]), strict=True))
+    frame = memoryview(encode_frame(np.array([0, 1]), values))
     for _ in range(2):
         one.predict("m1", memoryview(b""), 0, frame, 2)
-    assert seen == [(["a", "b"], None, [[1.0, 3.0], [2.0, 4.0]])] * 2
+    assert seen == [(list(TAGS), None, [[1.0, 3.0], [2.0, 4.0]])] * 2

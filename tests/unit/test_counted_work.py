@@ -36,7 +36,7 @@ TAGS = ("Pressure", "Current")
 WARM, FRAMES = 64, 256
 
 #: Calls of Python functions and of C functions that a frame may cost.
-RUNNER_CALLS, SCORER_CALLS, CHILD_CALLS = 375, 605, 157
+RUNNER_CALLS, SCORER_CALLS, CHILD_CALLS = 370, 605, 157
 
 
 class Calls:
