@@ -19,6 +19,7 @@ import faust
 from aiokafka.errors import KafkaError
 from faust.exceptions import ProducerSendError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer
+from faust.types import TP
 from mode import Service
 
 from infra import logs
@@ -338,17 +339,18 @@ class Intake:
         return found
 
     async def watch(self, app: faust.App, *beside: Intake) -> None:
-        """End the process where a message is withheld from an agent that waits.
+        """Have a message that is withheld from an agent that waits fetched again; end the process where that does not help.
 
         While the partitions are being assigned anew, Faust now and then throws a message away that it has fetched
-        and reads on behind it. Nothing is acknowledged, so the next process is given it again.
+        and reads on behind it. Nothing is acknowledged, so the next process is given it again; but a member that
+        ends without a name holds up its group for as long as its session lasts.
 
         Args:
             app: the worker's app.
             beside: what its other agents are given.
         """
         before: tuple[int, dict[tuple[str, int], int]] = (0, {})
-        since, others = 0.0, [one.asked for one in beside]
+        since, others, again = 0.0, [one.asked for one in beside], False
         while True:
             await asyncio.sleep(LOOK_S)
             try:
@@ -356,11 +358,16 @@ class Intake:
             except KafkaError:
                 continue  # a broker that is away withholds nothing
             if not now[1] or now != before or app.rebalancing:
-                before, since, others = now, time.monotonic(), [one.asked for one in beside]
+                before, since, others, again = now, time.monotonic(), [one.asked for one in beside], False
                 continue
             idle = others == [one.asked for one in beside] and all(one.waits for one in beside)
             if time.monotonic() - since >= (WITHHELD_S if idle else BEHIND_S):
-                crash(MessageWithheld(f"the consumer passed over {now[1]} without handing it out"))
+                passed = f"the consumer passed over {now[1]} without handing it out"
+                if again:
+                    crash(MessageWithheld(passed))
+                log.warning("%s, and goes back to it", passed)
+                await app.consumer.seek_wait({TP(*place): first for place, first in now[1].items()})
+                since, others, again = time.monotonic(), [one.asked for one in beside], True
 
 
 class FaustSender:

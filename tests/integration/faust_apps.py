@@ -252,15 +252,23 @@ def throws_away(app: faust.App, told: dict[str, Any]) -> None:
             await hold(stream.channel)
             event.ack()
 
+    intake = Intake(prefix=told["topic"])
+
     async def careful(stream: Any) -> None:
-        async for arrival in Intake(prefix=told["topic"]).arrivals(stream):
+        async for arrival in intake.arrivals(stream):
             say("given", partition=arrival.record.partition, offset=arrival.record.offset)
-            await hold(stream.channel)
+            if not arrival.record.offset:
+                await hold(stream.channel)
             arrival.ack()
             say("done", offset=arrival.record.offset)
 
+    async def watch() -> None:
+        await intake.watch(app)
+
     if told["way"] == "ours":
         agent.fun = careful
+    if told.get("watched"):
+        app.task(guarded(watch))
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------

@@ -469,6 +469,14 @@ def test_only_what_an_agent_was_given_is_acknowledged(place: Place) -> None:
     assert (app.given(), place.committed()) == ([0], 1)
 
 
+def test_what_was_thrown_away_is_fetched_again_by_the_worker_that_watches_for_it(place: Place) -> None:
+    place.send(b"v", b"v")
+    app = place.start("throws_away", "ours", env=IN_PYTHON, watched=True)
+    place.wait_committed(app, 2)
+    assert (app.given(), app.alive()) == ([0, 1], None)
+    assert "passed over" in app.log()
+
+
 # --- a name of its own ------------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""A message that an agent was never handed ends the process; one that only stands behind another agent's work does not."""
+"""A message that an agent was never handed is fetched again, once, before the process ends; one behind another agent's work is not."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from faust.types import TP
 
 from infra import faust_worker as module
 from infra.faust_worker import BEHIND_S, LOOK_S, WITHHELD_S, Intake
@@ -26,7 +27,7 @@ class Missing(Intake):
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The time, which passes in the sleeps of the watch; `then` is done after each."""
-    now = SimpleNamespace(s=0.0, then=lambda: None, most_s=3 * BEHIND_S)
+    now = SimpleNamespace(s=0.0, then=lambda: None, most_s=4 * BEHIND_S)
 
     async def sleep(seconds: float) -> None:
         now.s += seconds
@@ -43,24 +44,39 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return now
 
 
-def ended_s(clock: SimpleNamespace, *beside: Intake) -> float:
-    """When the process ended."""
-    app: Any = SimpleNamespace(rebalancing=False)
+def fetching(clock: SimpleNamespace, sought: list[float], *, rebalancing: bool = False) -> Any:
+    """An app whose consumer keeps when it was told to go back."""
+
+    async def seek_wait(places: dict[TP, int]) -> None:
+        assert places == {TP("t", 0): 7}
+        sought.append(clock.s)
+
+    return SimpleNamespace(rebalancing=rebalancing, consumer=SimpleNamespace(seek_wait=seek_wait))
+
+
+def times(clock: SimpleNamespace, *beside: Intake) -> tuple[float, float]:
+    """When the consumer was told to go back, and how much later the process ended."""
+    sought: list[float] = []
     with pytest.raises(Ended):
-        asyncio.run(Missing(prefix="t", waits=True).watch(app, *beside))
-    return float(clock.s)
+        asyncio.run(Missing(prefix="t", waits=True).watch(fetching(clock, sought), *beside))
+    (back,) = sought
+    return back, clock.s - back
 
 
-def test_a_message_that_is_withheld_ends_the_process_soon(clock: SimpleNamespace) -> None:
-    assert WITHHELD_S <= ended_s(clock) <= WITHHELD_S + 2 * LOOK_S
+def test_a_message_that_is_withheld_is_fetched_again_soon_and_then_ends_the_process(
+    clock: SimpleNamespace,
+) -> None:
+    for waited in times(clock):
+        assert WITHHELD_S <= waited <= WITHHELD_S + 2 * LOOK_S
 
 
-def test_it_ends_as_soon_where_the_other_agents_wait_too(clock: SimpleNamespace) -> None:
-    assert ended_s(clock, Intake(prefix="u", waits=True)) <= WITHHELD_S + 2 * LOOK_S
+def test_it_is_as_soon_where_the_other_agents_wait_too(clock: SimpleNamespace) -> None:
+    for waited in times(clock, Intake(prefix="u", waits=True)):
+        assert waited <= WITHHELD_S + 2 * LOOK_S
 
 
 @pytest.mark.parametrize("moves", [True, False])
-def test_it_goes_on_while_another_agent_is_at_work_and_not_for_ever(
+def test_it_waits_while_another_agent_is_at_work_and_not_for_ever(
     clock: SimpleNamespace, moves: bool
 ) -> None:
     busy = Intake(prefix="u", waits=moves)
@@ -69,10 +85,24 @@ def test_it_goes_on_while_another_agent_is_at_work_and_not_for_ever(
         busy.asked += moves
 
     clock.then = work
-    assert BEHIND_S <= ended_s(clock, busy) <= BEHIND_S + 2 * LOOK_S
+    for waited in times(clock, busy):
+        assert BEHIND_S <= waited <= BEHIND_S + 2 * LOOK_S
+
+
+def test_a_message_that_comes_after_all_is_missed_anew_when_the_next_one_is(clock: SimpleNamespace) -> None:
+    missing, sought = Missing(prefix="t", waits=True), []
+
+    def comes() -> None:
+        missing.asked += len(sought) == 1 and clock.s == sought[0] + LOOK_S
+
+    clock.then = comes
+    with pytest.raises(Ended):
+        asyncio.run(missing.watch(fetching(clock, sought)))
+    assert len(sought) == 2, "what was fetched again and came is no reason to end"
 
 
 def test_it_goes_on_while_partitions_are_assigned_anew(clock: SimpleNamespace) -> None:
-    app: Any = SimpleNamespace(rebalancing=True)
+    sought: list[float] = []
     with pytest.raises(TimeoutError):
-        asyncio.run(Missing(prefix="t", waits=True).watch(app))
+        asyncio.run(Missing(prefix="t", waits=True).watch(fetching(clock, sought, rebalancing=True)))
+    assert not sought
