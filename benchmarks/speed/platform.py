@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ from streams.ledger_codec import LabelRows, OutcomeRows, decode
 from tests.integration.plants import MAKER, Site
 
 PLANT = "plant"
+
+#: How long nothing comes into a ledger in which everything stands, in seconds.
+SETTLED_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +183,7 @@ class Trial:
                 platform.sender.run(job)
                 wait(lambda: end() >= before + job["messages"], "every label in the ledger")
                 wait(lambda: not platform.runs(), "the runners to end")
-                start = end()
+                start = _settled(end)
                 platform.resume()
             return self._followed(job, end, start, burst=burst)
         finally:
@@ -237,6 +241,24 @@ class Trial:
                 entry = decode(record)
                 if isinstance(entry, OutcomeRows | LabelRows):
                     yield record, entry
+
+
+def _settled(end: End) -> int:
+    """Where the ledger ends once nothing comes any more.
+
+    Labels that were sent before the scorer knew of their trial are taken in twice; the second time they would come among
+    the outcomes, and be counted as such.
+    """
+    known, since = end(), time.monotonic()
+
+    def stands() -> bool:
+        nonlocal known, since
+        if (now := end()) != known:
+            known, since = now, time.monotonic()
+        return time.monotonic() - since >= SETTLED_S
+
+    wait(stands, "the ledger to stand still")
+    return known
 
 
 def _counts(evaluation: Evaluation, *, scored: bool) -> int:
