@@ -218,6 +218,9 @@ def _arguments() -> argparse.Namespace:
     given = parser.parse_args()
     if unknown := set(given.parts) - set(PARTS):
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    groups = [one.name for one in plan.groups(quick=given.quick, rounds=1)]
+    if unknown := set(given.only or ()) - set(groups):
+        parser.error(f"no group: {', '.join(sorted(unknown))}; there are {', '.join(groups)}")
     return given
 
 
