@@ -7,7 +7,7 @@ and with no edges to be agreed on beforehand.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -163,10 +163,6 @@ class Spread:
 #: Histograms that are held back until they are counted together: one by one they would cost more than all the rest.
 _HELD = 4096
 
-#: Where histograms add up, a day, tag and scale; and one of them, which comes in (1) or goes out (−1).
-_Place = tuple[int, str, int]
-_Signed = tuple[TagHistogram, int]
-
 
 @dataclass(kw_only=True)
 class Inputs:
@@ -174,8 +170,8 @@ class Inputs:
 
     _total: dict[str, Spread] = field(default_factory=dict)
     _days: dict[int, dict[str, Spread]] = field(default_factory=dict)
-    #: What is not counted yet.
-    _waiting: dict[_Place, list[_Signed]] = field(default_factory=dict)
+    #: By day, tag and scale what is not counted yet, and whether it comes in (1) or goes out (−1).
+    _waiting: dict[tuple[int, str, int], list[tuple[TagHistogram, int]]] = field(default_factory=dict)
     _held: int = 0
 
     def count(self, frame: Sequence[TagHistogram], first_us: int, sign: int) -> None:
@@ -200,7 +196,8 @@ class Inputs:
         return self._days
 
     def _count(self) -> None:
-        for (day, tag, scale), missing, counts in _summed(self._waiting):
+        for (day, tag, scale), listed in self._waiting.items():
+            missing, counts = _summed(listed)
             for spreads in (self._total, self._days.setdefault(day, {})):
                 spreads.setdefault(tag, Spread()).add(scale, missing, counts)
         self._waiting.clear()
@@ -227,29 +224,16 @@ class Inputs:
         return found
 
 
-def _summed(
-    waiting: Mapping[_Place, Sequence[_Signed]],
-) -> Iterator[tuple[_Place, int, list[tuple[int, int]]]]:
-    """What the histograms of each place amount to: missing values, and counts by bin.
-
-    All places at once: numpy's calls cost more than its work on a few bins.
-    """
-    if not waiting:
-        return
-    listed = [(place, one, sign) for place, each in enumerate(waiting.values()) for one, sign in each]
-    sizes = [len(one.bins) for _, one, _ in listed]
-    places = np.repeat([place for place, _, _ in listed], sizes)
-    bins = np.fromiter(chain.from_iterable(one.bins for _, one, _ in listed), dtype=np.int64)
-    counts = np.fromiter(chain.from_iterable(one.counts for _, one, _ in listed), dtype=np.int64)
-    counts *= np.repeat([sign for _, _, sign in listed], sizes)
-    order = np.lexsort((bins, places))
-    places, bins = places[order], bins[order]
-    first = np.flatnonzero(np.diff(places, prepend=-1) | np.diff(bins, prepend=0))
-    ends = np.searchsorted(places[first], np.arange(len(waiting)), side="right").tolist()
-    sums = np.add.reduceat(counts[order], first).tolist() if first.size else []
-    summed = list(zip(bins[first].tolist(), sums, strict=True))
-    for (place, each), begin, end in zip(waiting.items(), [0, *ends], ends, strict=False):
-        yield place, sum(sign * one.missing for one, sign in each), summed[begin:end]
+def _summed(listed: Sequence[tuple[TagHistogram, int]]) -> tuple[int, list[tuple[int, int]]]:
+    """What histograms of one scale amount to: missing values, and counts by bin."""
+    places = np.fromiter(chain.from_iterable(one.bins for one, _ in listed), dtype=np.int64)
+    counts = np.fromiter(chain.from_iterable(one.counts for one, _ in listed), dtype=np.int64)
+    counts *= np.repeat([sign for _, sign in listed], [len(one.counts) for one, _ in listed])
+    bins, which = np.unique(places, return_inverse=True)
+    sums = np.zeros(bins.size, dtype=np.int64)
+    np.add.at(sums, which, counts)
+    missing = sum(sign * one.missing for one, sign in listed)
+    return missing, list(zip(bins.tolist(), sums.tolist(), strict=True))
 
 
 def aligned(one: Spread, other: Spread) -> tuple[np.ndarray, np.ndarray]:
