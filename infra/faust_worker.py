@@ -98,6 +98,8 @@ class PatientThread(AIOKafkaConsumerThread):  # type: ignore[misc]
     async def _seek_back(self) -> Any:
         """What was fetched and thrown away meanwhile is fetched again; aiokafka leaves partitions without a commit where they are."""
         consumer = self._ensure_consumer()
+        if not consumer.assignment():
+            return {}
         committed = await consumer.seek_to_committed()
         for place in [one for one, offset in committed.items() if not offset]:
             if place in consumer.assignment():
@@ -114,6 +116,12 @@ class PatientThread(AIOKafkaConsumerThread):  # type: ignore[misc]
             return int(super().highwater(tp) or 0)
         except AssertionError:
             return 0
+
+    def reached(self, tp: Any) -> int:
+        """How far into a partition is known to be written, or was read; 0 of one that is not assigned."""
+        assignment = getattr(self._ensure_consumer()._subscription.subscription, "assignment", None)
+        state = assignment.state_value(tp) if assignment is not None else None
+        return max(state._position or 0, state.highwater or 0) if state is not None else 0
 
     def verify_event_path(self, now: float, tp: Any) -> None:
         """As Faust, once there are partitions."""
@@ -139,6 +147,17 @@ class CappedConsumer(Consumer):  # type: ignore[misc]
     def _new_consumer_thread(self) -> PatientThread:
         return PatientThread(self, loop=self.loop, beacon=self.beacon)
 
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        """As Faust, and hands nothing out until there are partitions again, whatever they were taken for.
+
+        Faust lets messages go on where it finds no partitions any more, which is so where topics were subscribed at run time.
+        What it has then fetched of the new ones before it goes on it throws away in going on, and reads on behind it.
+        """
+        if not self.assignment():
+            self.stop_flow()
+            self.app.flow_control.suspend()
+        await super().on_partitions_revoked(revoked)
+
     def on_buffer_drop(self, tp: Any) -> None:
         """An agent's buffer has room again."""
         super().on_buffer_drop(tp)
@@ -156,6 +175,10 @@ class CappedConsumer(Consumer):  # type: ignore[misc]
     def ack(self, message: Any) -> bool:
         """Nothing: where it is not compiled, Faust acknowledges what it throws away while the partitions move."""
         return False
+
+    def reached(self, tp: Any) -> int:
+        """How far into a partition is known to be written, or was read; 0 of one that is not assigned."""
+        return int(self._thread.reached(tp))
 
     def done(self, message: Any) -> bool:
         """An agent has done with a message."""
@@ -325,49 +348,56 @@ class Intake:
     async def withheld(self, app: faust.App) -> dict[tuple[str, int], int]:
         """Offsets that stand in an assigned partition and were never given to the agent, the first of each."""
         consumer = app.consumer
-        places = [place for place in consumer.assignment() if place.topic.startswith(self.prefix)]
-        if not places or not self.waits:
+        if not self.waits:
             return {}
-        ends = await consumer.highwaters(*places)
-        begins = await consumer.earliest_offsets(*places)
         found = {}
-        for place in places:
-            committed = consumer._committed_offset[place] or 0
-            given = max(self.given.get((place.topic, place.partition), 0), committed, begins.get(place) or 0)
-            if given < (ends.get(place) or 0):
-                found[place.topic, place.partition] = given
-        return found
+        for place in consumer.assignment():
+            given = self.given.get((place.topic, place.partition), 0)
+            first = max(given, consumer._committed_offset[place] or 0)
+            if place.topic.startswith(self.prefix) and first < consumer.reached(place):
+                found[place] = first
+        # What the log no longer holds is not withheld. The broker is asked only here: it answers when it is done with what
+        # the consumer asked before, and until then a commit would have to wait.
+        begins = await consumer.earliest_offsets(*found) if found else {}
+        return {
+            (place.topic, place.partition): max(first, begins[place])
+            for place, first in found.items()
+            if max(first, begins[place]) < consumer.reached(place)
+        }
 
     async def watch(self, app: faust.App, *beside: Intake) -> None:
         """Have a message that is withheld from an agent that waits fetched again; end the process where that does not help.
 
-        While the partitions are being assigned anew, Faust now and then throws a message away that it has fetched
-        and reads on behind it. Nothing is acknowledged, so the next process is given it again; but a member that
-        ends without a name holds up its group for as long as its session lasts.
+        Should Faust throw a message away that it has fetched, it reads on behind it. Nothing is acknowledged, so the next
+        process is given it again; but a member that ends without a name holds up its group for as long as its session lasts.
 
         Args:
             app: the worker's app.
             beside: what its other agents are given.
         """
         before: tuple[int, dict[tuple[str, int], int]] = (0, {})
-        since, others, again = 0.0, [one.asked for one in beside], False
+        others, again = [one.asked for one in beside], False
+        # Since when the same is missing, and since when besides none of the worker's agents has had anything to do.
+        since = idle = time.monotonic()
         while True:
             await asyncio.sleep(LOOK_S)
             try:
                 now = (self.asked, await self.withheld(app))
             except KafkaError:
                 continue  # a broker that is away withholds nothing
+            at = time.monotonic()
             if not now[1] or now != before or app.rebalancing:
-                before, since, others, again = now, time.monotonic(), [one.asked for one in beside], False
-                continue
-            idle = others == [one.asked for one in beside] and all(one.waits for one in beside)
-            if time.monotonic() - since >= (WITHHELD_S if idle else BEHIND_S):
+                before, since, idle, again = now, at, at, False
+            asked = [one.asked for one in beside]
+            if asked != others or not all(one.waits for one in beside):
+                others, idle = asked, at
+            if at - idle >= WITHHELD_S or at - since >= BEHIND_S:
                 passed = f"the consumer passed over {now[1]} without handing it out"
                 if again:
                     crash(MessageWithheld(passed))
                 log.warning("%s, and goes back to it", passed)
                 await app.consumer.seek_wait({TP(*place): first for place, first in now[1].items()})
-                since, others, again = time.monotonic(), [one.asked for one in beside], True
+                since, idle, again = at, at, True
 
 
 class FaustSender:

@@ -128,14 +128,23 @@ class TopicTail:
         consumer = self._consumer or await self._connect(place)
         end = (await consumer.end_offsets([place]))[place]
         found: list[RawRecord] = []
+        consumer.resume(place)
         while await consumer.position(place) < end:
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 found += [raw(record) for record in records]
+        # A request for what is not there yet would be open when the end is asked for the next time, and a broker answers one
+        # after the other.
+        consumer.pause(place)
         return found
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._stack.aclose()
 
     async def _connect(self, place: TopicPartition) -> AIOKafkaConsumer:
         consumer, _ = await self._stack.enter_async_context(reader(self._bootstrap, self._topic))
         consumer.assign([place])
+        consumer.pause(place)
         await consumer.seek_to_beginning(place)
         self._consumer = consumer
         return consumer

@@ -271,6 +271,48 @@ def throws_away(app: faust.App, told: dict[str, Any]) -> None:
         app.task(guarded(watch))
 
 
+def subscribes(app: faust.App, told: dict[str, Any]) -> None:
+    """While the agent has the first of three messages, another topic is subscribed; from seeking back to going on it takes a second."""
+    app.topics._resubscribe_sleep_lock_seconds = 0.0
+    gone_on = asyncio.Event()
+
+    async def hold(channel: Any) -> None:
+        if not gone_on.is_set():
+            while channel.queue.qsize() < 2:
+                await asyncio.sleep(0.05)
+            seek, go_on = app.consumer.perform_seek, app.consumer.resume_flow
+
+            async def seek_slowly() -> None:
+                await seek()
+                await asyncio.sleep(1.0)
+
+            def say_and_go_on() -> None:
+                go_on()
+                gone_on.set()
+                say("gone on")
+
+            app.consumer.perform_seek, app.consumer.resume_flow = seek_slowly, say_and_go_on
+            for channel in app.topics:
+                channel.topics = (told["topic"], told["other"])
+            app.topics._flag_changes()
+        await gone_on.wait()
+
+    @app.agent(raw_topic(app, told["topic"]))
+    async def agent(stream: Any) -> None:
+        async for event in stream.events():
+            say_given(event)
+            await hold(stream.channel)
+
+    async def careful(stream: Any) -> None:
+        async for arrival in Intake(prefix=told["topic"]).arrivals(stream):
+            say("given", partition=arrival.record.partition, offset=arrival.record.offset)
+            await hold(stream.channel)
+            arrival.ack()
+
+    if told["way"] == "ours":
+        agent.fun = careful
+
+
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
@@ -287,7 +329,19 @@ def table(app: faust.App, told: dict[str, Any]) -> None:
 
 RULES = {
     each.__name__: each
-    for each in (raises, decodes, brokerless, unassigned, sends, slow, idle, stops, throws_away, table)
+    for each in (
+        raises,
+        decodes,
+        brokerless,
+        unassigned,
+        sends,
+        slow,
+        idle,
+        stops,
+        throws_away,
+        subscribes,
+        table,
+    )
 }
 
 

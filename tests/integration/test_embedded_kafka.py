@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from infra.errors import (
 )
 from infra.kafka import admin as kafka_admin
 from infra.kafka.broker import EmbeddedKafka
+from infra.kafka.log import TopicTail
 from streams.envelope import RawRecord
 from streams.topics import MESSAGE_BYTES, TopicSpec
 from tests.gone import wait_until_gone
@@ -149,6 +151,24 @@ def test_reading_all_ends_at_the_offsets_of_the_call(broker: EmbeddedKafka, topi
     ]
     assert all(record.timestamp_ms > 1_700_000_000_000 for record in records)
     assert kafka_admin.end_offsets(broker.bootstrap, topic) == {0: 3, 1: 1}
+
+
+def test_a_tail_gives_what_came_and_leaves_nothing_asked(broker: EmbeddedKafka, topic: str) -> None:
+    async def main() -> None:
+        tail = TopicTail(broker.bootstrap, topic)
+        try:
+            assert await tail.new() == []
+            for number in range(3):
+                await asyncio.to_thread(send, broker, topic, b"a", b"b")
+                assert [record.offset for record in await tail.new()] == [2 * number, 2 * number + 1]
+                assert await tail.new() == []
+                # The broker would answer a request for what is not there yet first, and the next look would wait for it.
+                assert tail._consumer is not None
+                assert not tail._consumer._fetcher._in_flight
+        finally:
+            await tail.close()
+
+    asyncio.run(main())
 
 
 def test_reading_a_range_gives_exactly_its_offsets(broker: EmbeddedKafka, topic: str) -> None:

@@ -477,6 +477,26 @@ def test_what_was_thrown_away_is_fetched_again_by_the_worker_that_watches_for_it
     assert "passed over" in app.log()
 
 
+def subscribe_while_busy(place: Place, way: str) -> App:
+    """A worker that subscribes another topic while it has the first of three messages in hand; a fourth comes after that."""
+    place.send(*[b"v"] * 3)
+    app = place.start("subscribes", way, other=place.make(f"{place.topic}-other"))
+    wait_for(lambda: {"what": "gone on"} in app.said, "the worker to go on", alive=app.alive)
+    place.send(b"v")
+    wait_for(lambda: 3 in app.given(), "the fourth message", alive=app.alive)
+    return app
+
+
+def test_upstream_what_comes_while_other_topics_are_subscribed_is_thrown_away(place: Place) -> None:
+    assert not {1, 2} & set(subscribe_while_busy(place, "upstream").given())
+
+
+def test_what_comes_while_other_topics_are_subscribed_is_handed_out_afterwards(place: Place) -> None:
+    app = subscribe_while_busy(place, "ours")
+    assert app.given() == [0, 0, 1, 2, 3]
+    place.wait_committed(app, 4)
+
+
 # --- a name of its own ------------------------------------------------------------------------------------------------
 
 

@@ -89,6 +89,18 @@ def test_it_waits_while_another_agent_is_at_work_and_not_for_ever(
         assert BEHIND_S <= waited <= BEHIND_S + 2 * LOOK_S
 
 
+def test_the_time_begins_when_the_other_agents_have_done(clock: SimpleNamespace) -> None:
+    busy = Intake(prefix="u")
+
+    def work() -> None:
+        busy.asked += clock.s < 4 * LOOK_S
+        busy.waits = clock.s >= 5 * LOOK_S
+
+    clock.then = work
+    back, _ = times(clock, busy)
+    assert 5 * LOOK_S < back <= 5 * LOOK_S + WITHHELD_S + LOOK_S
+
+
 def test_a_message_that_comes_after_all_is_missed_anew_when_the_next_one_is(clock: SimpleNamespace) -> None:
     missing, sought = Missing(prefix="t", waits=True), []
 
@@ -106,3 +118,46 @@ def test_it_goes_on_while_partitions_are_assigned_anew(clock: SimpleNamespace) -
     with pytest.raises(TimeoutError):
         asyncio.run(Missing(prefix="t", waits=True).watch(fetching(clock, sought, rebalancing=True)))
     assert not sought
+
+
+class Log:
+    """A consumer of partitions of `t` and `u`: to where each is written, from where it is kept, and what is committed."""
+
+    def __init__(self, *, written: int, kept: int = 0, committed: int | None = None) -> None:
+        self._written, self._kept = written, kept
+        self._committed_offset = {TP("t", 0): committed, TP("u", 0): None}
+        self.asked = 0
+
+    def assignment(self) -> set[TP]:
+        return {TP("t", 0), TP("u", 0)}
+
+    def reached(self, place: TP) -> int:
+        return self._written
+
+    async def earliest_offsets(self, *places: TP) -> dict[TP, int]:
+        self.asked += 1
+        return dict.fromkeys(places, self._kept)
+
+
+@pytest.mark.parametrize(
+    ("log", "given", "expected"),
+    [
+        (Log(written=0), 0, None),
+        (Log(written=7), 7, None),
+        (Log(written=8), 7, 7),
+        (Log(written=8, committed=3), 0, 3),
+        (Log(written=8, kept=5), 0, 5),
+        (Log(written=8, kept=8), 0, None),
+    ],
+)
+def test_what_is_written_kept_and_was_not_given_is_withheld(
+    log: Log, given: int, expected: int | None
+) -> None:
+    intake = Intake(prefix="t", waits=True, given={("t", 0): given})
+    app: Any = SimpleNamespace(consumer=log)
+    assert asyncio.run(intake.withheld(app)) == ({} if expected is None else {("t", 0): expected})
+    assert log.asked == (given < log.reached(TP("t", 0))), (
+        "the broker is asked only where something seems to be missing"
+    )
+    intake.waits = False
+    assert asyncio.run(intake.withheld(app)) == {}, "an agent at work has what comes next before it"
