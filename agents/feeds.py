@@ -1,6 +1,6 @@
 """Feeds: tells each party what the agreement lets it see of its pairings, and nothing else.
 
-A message may be told twice after a crash; its id is the same, and readers count it once.
+A message may be told twice after a crash, or when a party has come; its id is the same, and readers count it once.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import faust
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.exceptions import ProducerSendError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer
 from faust.types import TP
@@ -100,7 +100,11 @@ class PatientThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = self._ensure_consumer()
         if not consumer.assignment():
             return {}
-        committed = await consumer.seek_to_committed()
+        try:
+            committed = await consumer.seek_to_committed()
+        except AssertionError as error:
+            # Other topics were subscribed meanwhile. Told so, Faust waits for the next assignment; else it ends over it.
+            raise IllegalStateError("the partitions were taken away while they were sought in") from error
         for place in [one for one, offset in committed.items() if not offset]:
             if place in consumer.assignment():
                 # Where the log begins later, the broker says so, and the first message that is there comes.

@@ -301,8 +301,13 @@ def test_upstream_handing_out_a_message_of_a_partition_that_is_gone_ends_the_wor
 # --- positions after the partitions were assigned anew ----------------------------------------------------------------
 
 
-async def fetched_again(place: Place, thread: type[AIOKafkaConsumerThread]) -> int:
-    """Where a consumer goes on that has fetched the first message and committed nothing, when it is told to go back."""
+async def fetched_again(
+    place: Place, thread: type[AIOKafkaConsumerThread], *, subscribes: str | None = None
+) -> int:
+    """Where a consumer goes on that has fetched the first message and committed nothing, when it is told to go back.
+
+    It may be that another topic is subscribed while it asks for what is committed.
+    """
     consumer = AIOKafkaConsumer(
         place.topic,
         bootstrap_servers=place.bootstrap,
@@ -320,6 +325,13 @@ async def fetched_again(place: Place, thread: type[AIOKafkaConsumerThread]) -> i
     await consumer.start()
     try:
         assert (await consumer.getone()).offset == 0
+        if subscribes is not None:
+
+            async def committed(place: TopicPartition) -> int:
+                consumer.subscribe([subscribes])
+                return 1
+
+            consumer.committed = committed
         assert await one.seek_to_committed() == {TopicPartition(place.topic, 0): None}
         return int((await consumer.getone()).offset)
     finally:
@@ -332,6 +344,17 @@ def test_upstream_what_was_fetched_and_not_committed_is_passed_over_before_the_f
     place.send(b"first", b"second")
     assert asyncio.run(fetched_again(place, AIOKafkaConsumerThread)) == 1
     assert asyncio.run(fetched_again(place, PatientThread)) == 0
+
+
+def test_upstream_going_back_in_partitions_that_are_gone_ends_the_worker_and_ours_waits_for_the_next(
+    place: Place,
+) -> None:
+    place.send(b"first", b"second")
+    other = place.make(f"{place.topic}-other")
+    with pytest.raises(AssertionError):
+        asyncio.run(fetched_again(place, AIOKafkaConsumerThread, subscribes=other))
+    with pytest.raises(IllegalStateError):
+        asyncio.run(fetched_again(place, PatientThread, subscribes=other))
 
 
 # --- in order, one at a time, and nothing is committed past what is open ----------------------------------------------
