@@ -79,7 +79,6 @@ class Feeds:
                 self._counted.add(record.offset)
 
     async def _fact(self, fact: Fact) -> None:
-        await self._catch_up()
         for party, item in fact_for(fact, self._state):
             await self._tell(party, str(fact.subject), f"fact-{fact.number}", item)
 
