@@ -23,8 +23,9 @@ from faust.types import TP
 from mode import Service
 
 from infra import logs
-from infra.errors import InfraError
+from infra.errors import InfraError, TopicMissing
 from infra.kafka import fetching, lenient
+from infra.kafka.log import TopicLog
 from streams.envelope import Headers, RawRecord, pairs
 from streams.topics import WRITTEN_BYTES
 
@@ -72,6 +73,8 @@ class EndingApp(faust.App):  # type: ignore[misc]
 
     #: Whether what comes may wait for company.
     gathers = False
+    #: Its topics, read beside its own consumer.
+    reading: TopicLog
 
     def _crash(self, reason: BaseException) -> None:
         crash(reason)
@@ -293,6 +296,7 @@ def make_app(
         worker_redirect_stdouts=False,
     )
     app.gathers = gathers
+    app.reading = TopicLog(bootstrap)
     app.transport.Consumer = CappedConsumer
     app.transport.Producer = PlainProducer
     return app
@@ -395,13 +399,33 @@ class Intake:
             asked = [one.asked for one in beside]
             if asked != others or not all(one.waits for one in beside):
                 others, idle = asked, at
-            if at - idle >= WITHHELD_S or at - since >= BEHIND_S:
-                passed = f"the consumer passed over {now[1]} without handing it out"
+            if at - idle < WITHHELD_S and at - since < BEHIND_S:
+                continue
+            try:
+                there = await self._standing(app, now[1])
+            except (KafkaError, TopicMissing):
+                continue
+            if there:
+                passed = f"the consumer passed over {there} without handing it out"
                 if again:
                     crash(MessageWithheld(passed))
                 log.warning("%s, and goes back to it", passed)
-                await app.consumer.seek_wait({TP(*place): first for place, first in now[1].items()})
+                await app.consumer.seek_wait({TP(*place): first for place, first in there.items()})
                 since, idle, again = at, at, True
+
+    async def _standing(
+        self, app: faust.App, missing: dict[tuple[str, int], int]
+    ) -> dict[tuple[str, int], int]:
+        """Those of the offsets from which on a message stands; where none does, nothing is missing any more."""
+        found = {}
+        for place, first in missing.items():
+            end = app.consumer.reached(TP(*place))
+            if await app.reading.holds(*place, first, end):
+                found[place] = first
+            else:
+                log.info("no message stands in %s from offset %d up to %d", place, first, end)
+                self.given[place] = end
+        return found
 
 
 class FaustSender:

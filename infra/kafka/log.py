@@ -112,6 +112,18 @@ class TopicLog:
                     found += [raw(record) for record in records if record.offset < end]
         return found
 
+    async def holds(self, topic: str, partition: int, start: int, end: int) -> bool:
+        """Whether any message stands at start ≤ offset < end; transactions and compaction leave offsets without one."""
+        place = TopicPartition(topic, partition)
+        async with reader(self._bootstrap, topic) as (consumer, _):
+            consumer.assign([place])
+            consumer.seek(place, start)
+            last = min(end, (await consumer.end_offsets([place]))[place])
+            while await consumer.position(place) < last:
+                for records in (await consumer.getmany(timeout_ms=500, max_records=1)).values():
+                    return bool(records[0].offset < end)
+        return False
+
 
 class TopicTail:
     """The only partition of a topic, read over one connection as it grows; a `Tail`."""

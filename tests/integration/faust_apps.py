@@ -350,6 +350,7 @@ def main() -> None:
     app = app_of(told)
     RULES[told["rule"]](app, told)
     logging.basicConfig(level=logging.WARNING)
+    logging.getLogger("infra").setLevel(logging.INFO)
     run(app)
 
 

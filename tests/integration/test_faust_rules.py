@@ -20,7 +20,7 @@ from typing import Any
 import faust
 import psutil
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import IllegalStateError, KafkaConnectionError
 from aiokafka.structs import TopicPartition
 from faust.transport.conductor import Conductor
@@ -498,6 +498,27 @@ def test_what_was_thrown_away_is_fetched_again_by_the_worker_that_watches_for_it
     place.wait_committed(app, 2)
     assert (app.given(), app.alive()) == ([0, 1], None)
     assert "passed over" in app.log()
+
+
+async def send_in_a_transaction(place: Place, *values: bytes) -> None:
+    """Messages, and after them the offset at which the transaction is committed and no message stands."""
+    producer = AIOKafkaProducer(bootstrap_servers=place.bootstrap, transactional_id=place.topic)
+    await producer.start()
+    try:
+        async with producer.transaction():
+            for value in values:
+                await producer.send_and_wait(place.topic, value)
+    finally:
+        await producer.stop()
+
+
+def test_where_no_message_stands_nothing_is_missed(place: Place) -> None:
+    asyncio.run(send_in_a_transaction(place, b"v", b"v"))
+    app = place.start("throws_away", "ours", watched=True)
+    wait_for(lambda: "no message stands" in app.log(), "the worker to look", alive=app.alive)
+    assert app.given() == [0, 1]
+    asyncio.run(send_in_a_transaction(place, b"v"))
+    wait_for(lambda: 3 in app.given(), "the message behind it", alive=app.alive)
 
 
 def subscribe_while_busy(place: Place, way: str) -> App:

@@ -44,14 +44,21 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return now
 
 
-def fetching(clock: SimpleNamespace, sought: list[float], *, rebalancing: bool = False) -> Any:
-    """An app whose consumer keeps when it was told to go back."""
+def fetching(
+    clock: SimpleNamespace, sought: list[float], *, rebalancing: bool = False, stands: bool = True
+) -> Any:
+    """An app whose consumer keeps when it was told to go back; whether a message stands where one seems to be missing."""
+
+    async def holds(topic: str, partition: int, start: int, end: int) -> bool:
+        assert (topic, partition, start, end) == ("t", 0, 7, 9)
+        return stands
 
     async def seek_wait(places: dict[TP, int]) -> None:
         assert places == {TP("t", 0): 7}
         sought.append(clock.s)
 
-    return SimpleNamespace(rebalancing=rebalancing, consumer=SimpleNamespace(seek_wait=seek_wait))
+    consumer = SimpleNamespace(seek_wait=seek_wait, reached=lambda place: 9)
+    return SimpleNamespace(rebalancing=rebalancing, consumer=consumer, reading=SimpleNamespace(holds=holds))
 
 
 def times(clock: SimpleNamespace, *beside: Intake) -> tuple[float, float]:
@@ -118,6 +125,13 @@ def test_it_goes_on_while_partitions_are_assigned_anew(clock: SimpleNamespace) -
     with pytest.raises(TimeoutError):
         asyncio.run(Missing(prefix="t", waits=True).watch(fetching(clock, sought, rebalancing=True)))
     assert not sought
+
+
+def test_where_no_message_stands_none_is_missed(clock: SimpleNamespace) -> None:
+    missing, sought = Missing(prefix="t", waits=True), []
+    with pytest.raises(TimeoutError):
+        asyncio.run(missing.watch(fetching(clock, sought, stands=False)))
+    assert (sought, missing.given) == ([], {("t", 0): 9})
 
 
 class Log:
